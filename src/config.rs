@@ -1,0 +1,55 @@
+//! Configuration: every key with its default, meaning and bounds; read once, then never changed.
+//!
+//! Order of precedence, low to high: the defaults, `config.toml`, environment variables (`KIZUNA_<SECTION>_<KEY>`),
+//! the command line. Everything is parsed and judged before a port is bound; a fault names the key's path and what is allowed.
+
+mod document;
+mod load;
+mod sections;
+mod trust;
+
+pub use document::{Documented, Secret, reference};
+pub use load::{ConfigError, Overrides};
+pub use sections::{
+    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook, WebhookStage,
+};
+pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
+
+use sections::section;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+section! {
+    /// Kizuna's configuration. Every key is listed with its default. An environment variable overrides a key:
+    /// `KIZUNA_SOCKET_PORT=7400` sets `port` in `[socket]`. Lists are written as in TOML: `KIZUNA_SESSION_PREVIOUS_ENCRYPTION_KEYS='["old"]'`.
+    Config {
+        /// Name of this node, 1 to 16 characters, one of its own for each node.
+        name: String = "kizuna".into(),
+        /// Folder for everything that is kept: the store, and key sets that outlive a restart.
+        data_dir: PathBuf = "data".into(),
+        /// Seconds that open requests and sockets are given to end when the server stops.
+        shutdown_grace_sec: u64 = 5,
+        /// HTTP and WebSocket.
+        socket: Socket = Socket::default(),
+        /// Session tokens and what a session may do.
+        session: Session = Session::default(),
+        /// The embedded store.
+        store: Store = Store::default(),
+        /// Identity tokens of others: who is trusted, and how far.
+        identity: Identity = Identity::default(),
+        /// The development identity provider: signs in anybody, so it serves the loopback interface only.
+        dev_provider: DevProvider = DevProvider::default(),
+        /// What runs before and after an authentication.
+        hooks: Hooks = Hooks::default(),
+        /// Passwords of email accounts.
+        password: Password = Password::default(),
+        /// Relayed matches.
+        r#match: Match = Match::default(),
+        /// Calls from other servers.
+        runtime: Runtime = Runtime::default(),
+        /// Prometheus metrics.
+        metrics: Metrics = Metrics::default(),
+        /// Logs.
+        logger: Logger = Logger::default(),
+    }
+}

@@ -1,0 +1,347 @@
+//! From a file, the environment and the command line to one judged [`Config`].
+
+use super::{AccountId, Config, Documented};
+use std::{collections::BTreeMap, net::IpAddr, path::Path};
+
+/// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {what}")]
+pub struct ConfigError {
+    /// The key, such as `socket.port`, or the file.
+    pub path: String,
+    /// What is wrong, and what is allowed.
+    pub what: String,
+}
+
+impl ConfigError {
+    fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into() }
+    }
+}
+
+/// What the command line says; it wins over file and environment.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--data-dir`.
+    pub data_dir: Option<std::path::PathBuf>,
+    /// `--http ADDRESS:PORT`.
+    pub http: Option<std::net::SocketAddr>,
+    /// `--metrics ADDRESS:PORT`.
+    pub metrics: Option<std::net::SocketAddr>,
+}
+
+const PREFIX: &str = "KIZUNA_";
+
+impl Config {
+    /// Reads `file` (if any), lays `environment` and `overrides` over it, and judges the whole.
+    ///
+    /// # Errors
+    /// An unreadable file, an unknown key, a value of the wrong type or out of its bounds.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let mut table = match file {
+            Some(path) => read(path)?,
+            None => toml::Table::new(),
+        };
+        lay_over(&mut table, environment)?;
+        let mut config: Self = serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+            ConfigError::new(error.path().to_string(), error.into_inner().to_string().trim().to_owned())
+        })?;
+        config.apply(overrides);
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn apply(&mut self, overrides: &Overrides) {
+        if let Some(dir) = &overrides.data_dir {
+            self.data_dir.clone_from(dir);
+        }
+        if let Some(http) = overrides.http {
+            self.socket.address = http.ip().to_string();
+            self.socket.port = http.port();
+        }
+        if let Some(metrics) = overrides.metrics {
+            self.metrics.address = metrics.ip().to_string();
+            self.metrics.port = metrics.port();
+            self.metrics.enabled = true;
+        }
+    }
+
+    /// Bounds of single keys, and rules that tie keys together.
+    fn validate(&self) -> Result<(), ConfigError> {
+        check((1..=16).contains(&self.name.len()), "name", "1 to 16 characters")?;
+        let socket = address("socket.address", &self.socket.address)?;
+        address("metrics.address", &self.metrics.address)?;
+        let provider = address("dev_provider.address", &self.dev_provider.address)?;
+        check(
+            (8_192..=1 << 20).contains(&self.socket.max_header_size_bytes),
+            "socket.max_header_size_bytes",
+            "8192 to 1048576",
+        )?;
+        for (value, path) in [
+            (self.socket.max_connections, "socket.max_connections"),
+            (self.socket.max_requests_in_flight, "socket.max_requests_in_flight"),
+            (self.socket.max_request_size_bytes, "socket.max_request_size_bytes"),
+            (self.socket.max_message_size_bytes, "socket.max_message_size_bytes"),
+            (self.socket.outgoing_queue_size, "socket.outgoing_queue_size"),
+            (self.socket.outgoing_queue_bytes, "socket.outgoing_queue_bytes"),
+            (self.socket.max_sockets_per_user, "socket.max_sockets_per_user"),
+            (self.store.read_connections, "store.read_connections"),
+            (self.store.write_queue_size, "store.write_queue_size"),
+            (self.store.group_commit_size, "store.group_commit_size"),
+            (self.identity.max_token_bytes, "identity.max_token_bytes"),
+            (self.identity.max_verifications, "identity.max_verifications"),
+            (self.password.queue_size, "password.queue_size"),
+            (self.r#match.max_per_session, "match.max_per_session"),
+            (self.r#match.max_size, "match.max_size"),
+        ] {
+            check(value >= 1, path, "1 or more")?;
+        }
+        check(self.socket.read_buffer_size_bytes >= 256, "socket.read_buffer_size_bytes", "256 or more")?;
+        check(self.socket.ping_period_ms >= 1, "socket.ping_period_ms", "1 or more")?;
+        check(
+            self.socket.ping_period_ms < self.socket.pong_wait_ms,
+            "socket.ping_period_ms",
+            "less than socket.pong_wait_ms",
+        )?;
+        for (index, header) in self.socket.response_headers.iter().enumerate() {
+            let path = format!("socket.response_headers[{index}]");
+            let parsed = header.split_once(':').map(|(name, value)| {
+                (name.trim().parse::<hyper::header::HeaderName>(), value.trim().parse::<hyper::header::HeaderValue>())
+            });
+            check(matches!(parsed, Some((Ok(_), Ok(_)))), &path, "a header as \"Name: value\"")?;
+        }
+        self.validate_session()?;
+        check((10..=15).contains(&self.password.bcrypt_cost), "password.bcrypt_cost", "10 to 15")?;
+        let levels = ["error", "warn", "info", "debug", "trace"];
+        check(levels.contains(&self.logger.level.as_str()), "logger.level", "error, warn, info, debug or trace")?;
+        check(["text", "json"].contains(&self.logger.format.as_str()), "logger.format", "text or json")?;
+        self.validate_trust()?;
+        self.validate_hooks()?;
+        self.validate_exposure(socket, provider)
+    }
+
+    fn validate_session(&self) -> Result<(), ConfigError> {
+        let session = &self.session;
+        check(!self.socket.server_key.expose().is_empty(), "socket.server_key", "not empty")?;
+        check(!self.runtime.http_key.expose().is_empty(), "runtime.http_key", "not empty")?;
+        check(!session.encryption_key.expose().is_empty(), "session.encryption_key", "not empty")?;
+        check(!session.refresh_encryption_key.expose().is_empty(), "session.refresh_encryption_key", "not empty")?;
+        let kinds = [
+            std::iter::once(&session.encryption_key).chain(&session.previous_encryption_keys).collect::<Vec<_>>(),
+            std::iter::once(&session.refresh_encryption_key).chain(&session.previous_refresh_encryption_keys).collect(),
+        ];
+        check(
+            !kinds[0].iter().any(|key| kinds[1].contains(key)),
+            "session.refresh_encryption_key",
+            "other keys than those of session tokens: the key is what tells the two kinds apart",
+        )?;
+        let seconds = 1..=10 * 365 * 86_400;
+        check(seconds.contains(&session.token_expiry_sec), "session.token_expiry_sec", "1 second to 10 years")?;
+        check(
+            seconds.contains(&session.refresh_token_expiry_sec),
+            "session.refresh_token_expiry_sec",
+            "1 second to 10 years",
+        )?;
+        check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")
+    }
+
+    fn validate_trust(&self) -> Result<(), ConfigError> {
+        for (index, entry) in self.identity.trust.iter().enumerate() {
+            let path = |key: &str| format!("identity.trust[{index}].{key}");
+            let named = (1..=32).contains(&entry.name.len())
+                && entry.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
+            check(named, &path("name"), "1 to 32 of a-z, 0-9, - and _")?;
+            let others = &self.identity.trust[..index];
+            check(others.iter().all(|other| other.name != entry.name), &path("name"), "a name of its own")?;
+            check(entry.skew_sec <= 300, &path("skew_sec"), "0 to 300")?;
+            check(!entry.algorithms.is_empty(), &path("algorithms"), "at least one of RS256, ES256, EdDSA")?;
+        }
+        let bare = self.identity.trust.iter().filter(|entry| entry.account_id == AccountId::Sub).count();
+        let prefixed = self.identity.trust.len() - bare;
+        check(
+            bare <= 1 && (bare == 0 || prefixed == 0),
+            "identity.trust.account_id",
+            "\"prefixed\" for every entry when there are several: bare subjects of two issuers could be one account id",
+        )
+    }
+
+    fn validate_hooks(&self) -> Result<(), ConfigError> {
+        for (index, hook) in self.hooks.webhook.iter().enumerate() {
+            check(!hook.name.is_empty() && hook.name != "bridge", &format!("hooks.webhook[{index}].name"), "a name of its own")?;
+            check(hook.max_attempts >= 1, &format!("hooks.webhook[{index}].max_attempts"), "1 or more")?;
+        }
+        let bridged = self.hooks.before.iter().any(|name| name == "bridge");
+        let trusts = !self.identity.trust.is_empty() || self.dev_provider.enabled;
+        check(bridged || !trusts, "hooks.before", "a list with \"bridge\" in it, since somebody is trusted")
+    }
+
+    /// What must not be reachable from outside with the keys that everybody knows.
+    fn validate_exposure(&self, socket: IpAddr, provider: IpAddr) -> Result<(), ConfigError> {
+        if self.dev_provider.enabled {
+            check(provider.is_loopback(), "dev_provider.address", "a loopback address, such as 127.0.0.1: it signs in anybody")?;
+            check(
+                socket.is_loopback(),
+                "dev_provider.enabled",
+                "false while socket.address is not a loopback address: it signs in anybody",
+            )?;
+        }
+        let defaults = Self::default();
+        for (key, default, path) in [
+            (&self.socket.server_key, &defaults.socket.server_key, "socket.server_key"),
+            (&self.session.encryption_key, &defaults.session.encryption_key, "session.encryption_key"),
+            (
+                &self.session.refresh_encryption_key,
+                &defaults.session.refresh_encryption_key,
+                "session.refresh_encryption_key",
+            ),
+            (&self.runtime.http_key, &defaults.runtime.http_key, "runtime.http_key"),
+        ] {
+            check(
+                socket.is_loopback() || key != default,
+                path,
+                "a key of your own while socket.address is not a loopback address: everybody knows the default \
+                 (try: openssl rand -hex 32)",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn check(holds: bool, path: &str, allowed: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::new(path, format!("allowed is {allowed}"))) }
+}
+
+fn address(path: &str, value: &str) -> Result<IpAddr, ConfigError> {
+    value.parse().map_err(|_| ConfigError::new(path, format!("allowed is an IP address; {value:?} is none")))
+}
+
+fn read(path: &Path) -> Result<toml::Table, ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::new(&shown, error.to_string()))?;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::new(shown, error.to_string()))
+}
+
+/// `KIZUNA_SOCKET_PORT` is `port` in `[socket]`, `KIZUNA_DATA_DIR` is `data_dir`.
+fn lay_over(
+    table: &mut toml::Table,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(), ConfigError> {
+    let known = keys();
+    for (name, text) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG" && *rest != "BLESS") else { continue };
+        let Some((section, key, default)) = known.get(rest) else {
+            return Err(ConfigError::new(name, "is no key; config.toml lists all of them"));
+        };
+        let value = value_of(&name, &text, default)?;
+        let target = match section {
+            Some(section) => table
+                .entry(section.clone())
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+                .as_table_mut()
+                .ok_or_else(|| ConfigError::new(section.clone(), "allowed is a section"))?,
+            None => &mut *table,
+        };
+        target.insert(key.clone(), value);
+    }
+    Ok(())
+}
+
+/// A key by its name in the environment: its section, its name in `config.toml`, and its default.
+type Keys = BTreeMap<String, (Option<String>, String, toml::Value)>;
+
+/// Every key of every section.
+fn keys() -> Keys {
+    let mut keys = Keys::new();
+    let root = toml::Table::try_from(Config::default()).unwrap_or_default();
+    debug_assert_eq!(root.len(), Config::KEYS.len(), "every key has a default that TOML can hold");
+    for (name, value) in root {
+        if let toml::Value::Table(section) = value {
+            for (key, default) in section {
+                let shouted = format!("{name}_{key}").to_uppercase();
+                keys.insert(shouted, (Some(name.clone()), key, default));
+            }
+        } else {
+            keys.insert(name.to_uppercase(), (None, name, value));
+        }
+    }
+    keys
+}
+
+/// A text stays text where the key holds text; all else is written as in TOML.
+fn value_of(name: &str, text: &str, default: &toml::Value) -> Result<toml::Value, ConfigError> {
+    if default.is_str() {
+        return Ok(toml::Value::String(text.to_owned()));
+    }
+    let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
+    parsed
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .ok_or_else(|| ConfigError::new(name, format!("allowed is a value like {default}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).expect("written");
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(Some(&path), environment, &Overrides::default())
+    }
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        Config::default().validate().expect("the shipped configuration starts");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let config = from("[socket]\nport = 1\n", &[("KIZUNA_SOCKET_PORT", "2"), ("KIZUNA_NAME", "n1")]).expect("good");
+        assert_eq!((config.socket.port, config.name.as_str()), (2, "n1"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_path_and_what_is_allowed() {
+        let error = from("[socket]\nprot = 1\n", &[]).expect_err("no such key");
+        assert_eq!(error.path, "socket.prot");
+        assert!(error.what.contains("`port`"), "{error}");
+        let error = from("", &[("KIZUNA_SOCKET_PROT", "1")]).expect_err("no such key");
+        assert_eq!(error.path, "KIZUNA_SOCKET_PROT");
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_refused_with_its_path_and_what_is_allowed() {
+        let error = from("[password]\nbcrypt_cost = 4\n", &[]).expect_err("too cheap");
+        assert_eq!(error.to_string(), "password.bcrypt_cost: allowed is 10 to 15");
+        let error = from("[socket]\nport = \"x\"\n", &[]).expect_err("no number");
+        assert_eq!(error.path, "socket.port");
+    }
+
+    #[test]
+    fn default_keys_are_refused_on_an_address_that_others_reach() {
+        let error = from("[socket]\naddress = \"0.0.0.0\"\n[dev_provider]\nenabled = false\n", &[]).expect_err("open");
+        assert_eq!(error.path, "socket.server_key");
+        assert!(error.what.contains("openssl rand"), "names the fix: {error}");
+    }
+
+    #[test]
+    fn the_development_provider_is_refused_off_loopback() {
+        let error = from("[dev_provider]\naddress = \"0.0.0.0\"\n", &[]).expect_err("open to all");
+        assert_eq!(error.path, "dev_provider.address");
+        let error = from("[socket]\naddress = \"0.0.0.0\"\n", &[]).expect_err("open to all");
+        assert_eq!(error.path, "dev_provider.enabled");
+    }
+
+    #[test]
+    fn trust_entries_that_could_give_one_account_id_are_refused() {
+        let entry = "[[identity.trust]]\nissuers = [\"https://i\"]\n";
+        let error = from(&format!("{entry}name=\"a\"\n{entry}name=\"b\"\n"), &[]).expect_err("two bare subjects");
+        assert_eq!(error.path, "identity.trust.account_id");
+    }
+}

@@ -1,0 +1,271 @@
+//! The sections of `config.toml`, one type each. The doc text of a key is its text in `config.toml`.
+
+use super::{document::Secret, trust::TrustEntry};
+use serde::{Deserialize, Serialize};
+
+/// Declares a section once: the type, its defaults, and what `config.toml` says of each key.
+macro_rules! section {
+    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $key:ident : $type:ty = $default:expr),* $(,)? }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[doc = $doc])+ pub $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $crate::config::Documented for $name {
+            const ABOUT: &'static str = concat!($($about, "\n"),+);
+            const KEYS: &'static [(&'static str, &'static str)] =
+                &[$(($crate::config::sections::key_name(stringify!($key)), concat!($($doc, "\n"),+)),)*];
+        }
+    };
+}
+pub(super) use section;
+
+/// A raw identifier's name without its mark: `r#match` is the key `match`.
+pub(super) const fn key_name(written: &'static str) -> &'static str {
+    match written.as_bytes() {
+        [b'r', b'#', ..] => written.split_at(2).1,
+        _ => written,
+    }
+}
+
+section! {
+    /// HTTP and WebSocket: where the server listens, and its limits.
+    Socket {
+        /// Address to listen on. Other than loopback asks for keys of your own in place of the default ones.
+        address: String = "127.0.0.1".into(),
+        /// Port of HTTP and WebSocket; 0 takes a free one.
+        port: u16 = 7350,
+        /// Key that clients present as Basic user name to sign in. It is in every client: it keeps strays out, nothing more.
+        server_key: Secret = "defaultkey".into(),
+        /// Connections open at once, sockets included; one more is closed at once.
+        max_connections: usize = 32_768,
+        /// HTTP requests in work at once; one more is answered 503, code 14.
+        max_requests_in_flight: usize = 1024,
+        /// Largest HTTP body in bytes as sent, and again once inflated; larger is answered 400, code 3 (429, code 8).
+        max_request_size_bytes: usize = 262_144,
+        /// Largest request line with headers, in bytes, 8192 or more; larger is answered 431.
+        max_header_size_bytes: usize = 9_216,
+        /// Milliseconds for the whole head of a request, and again for its body.
+        read_timeout_ms: u64 = 10_000,
+        /// Milliseconds that a connection may stay open between requests.
+        idle_timeout_ms: u64 = 60_000,
+        /// Milliseconds that a request may take, from its head to its answer; longer is answered 504, code 4.
+        request_timeout_ms: u64 = 30_000,
+        /// Headers added to every response, as "Name: value".
+        response_headers: Vec<String> = Vec::new(),
+        /// Proxies in front of the server whose X-Forwarded-For entry is believed.
+        proxy_count: usize = 1,
+        /// Largest message that a client may send over a socket, in bytes; larger closes it with 1009.
+        max_message_size_bytes: usize = 4_096,
+        /// Milliseconds between pings of the server; less than pong_wait_ms.
+        ping_period_ms: u64 = 15_000,
+        /// Milliseconds after which a silent client is taken for lost.
+        pong_wait_ms: u64 = 25_000,
+        /// Messages received that count as a sign of life.
+        ping_backoff_threshold: u32 = 20,
+        /// Milliseconds that one write to a client may take before the client is closed as too slow.
+        write_wait_ms: u64 = 5_000,
+        /// Milliseconds to wait for the client's close frame after the server's.
+        close_ack_wait_ms: u64 = 2_000,
+        /// Messages that may wait for one client; one more closes it as too slow.
+        outgoing_queue_size: usize = 8_192,
+        /// Bytes that may wait for one client; more closes it as too slow.
+        outgoing_queue_bytes: usize = 1_048_576,
+        /// Read buffer of each socket in bytes.
+        read_buffer_size_bytes: usize = 1_024,
+        /// Bytes gathered before they are written to a socket.
+        write_buffer_size_bytes: usize = 16_384,
+        /// Sockets that one user may hold at once; one more is refused with 429.
+        max_sockets_per_user: usize = 64,
+    }
+}
+
+section! {
+    /// Session tokens: Nakama's claims, signed by HMAC-SHA256.
+    Session {
+        /// Key that signs session tokens. Change it before the server can be reached from outside.
+        encryption_key: Secret = "defaultencryptionkey".into(),
+        /// Keys that signed session tokens earlier and are still believed: put the old key here when you change it.
+        previous_encryption_keys: Vec<Secret> = Vec::new(),
+        /// Seconds that a session token is good for.
+        token_expiry_sec: u64 = 60,
+        /// Key that signs refresh tokens; another than encryption_key.
+        refresh_encryption_key: Secret = "defaultrefreshencryptionkey".into(),
+        /// Keys that signed refresh tokens earlier and are still believed.
+        previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
+        /// Seconds that a refresh token is good for.
+        refresh_token_expiry_sec: u64 = 3_600,
+        /// True: a user's newest socket closes the older ones.
+        single_socket: bool = false,
+        /// True: joining a match leaves the others; asks for single_socket.
+        single_match: bool = false,
+        /// True: signing in ends the user's earlier tokens.
+        single_session: bool = false,
+    }
+}
+
+section! {
+    /// The embedded store (SQLite, in data_dir).
+    Store {
+        /// File name of the database inside data_dir.
+        file: String = "kizuna.db".into(),
+        /// Connections for reading.
+        read_connections: usize = 4,
+        /// Writes that may wait for the writer; one more is answered 503, code 14.
+        write_queue_size: usize = 16_384,
+        /// Writes committed together at most.
+        group_commit_size: usize = 512,
+        /// Milliseconds to wait for a database file that another program has locked.
+        busy_timeout_ms: u64 = 2_000,
+        /// Memory for database pages of each connection, in KiB.
+        cache_size_kib: u32 = 16_384,
+    }
+}
+
+section! {
+    /// Identity tokens: JSON Web Tokens that players get from an identity provider and post as `account.id` to
+    /// /v2/account/authenticate/custom. As soon as an entry is trusted here, a custom id that is not such a token is refused.
+    Identity {
+        /// Longest identity token in bytes.
+        max_token_bytes: usize = 8_192,
+        /// Verifications under way at once; one more is answered 503, code 14.
+        max_verifications: usize = 256,
+        /// Seconds after which a key set is fetched anew in the background.
+        jwks_refresh_sec: u64 = 600,
+        /// Seconds after which a key set that could not be fetched anew is no longer believed.
+        jwks_max_age_sec: u64 = 86_400,
+        /// Largest key set in bytes.
+        jwks_max_bytes: usize = 262_144,
+        /// Most keys that are taken from one key set.
+        jwks_max_keys: usize = 64,
+        /// Milliseconds that fetching a key set may take.
+        jwks_timeout_ms: u64 = 3_000,
+        /// Seconds between two fetches that an unknown key id may cause.
+        jwks_unknown_key_wait_sec: u64 = 10,
+        /// Allow key sets over plain http from this machine (loopback addresses only).
+        jwks_allow_loopback_http: bool = false,
+        /// Trust entries; see [[identity.trust]] below.
+        trust: Vec<TrustEntry> = Vec::new(),
+    }
+}
+
+section! {
+    /// A small identity provider for trying things out: signs in anybody under any name. It listens on the loopback interface
+    /// only, and the server trusts it only while it is itself on loopback. Turn it off in production.
+    DevProvider {
+        /// True: start it, and trust it.
+        enabled: bool = true,
+        /// Loopback address to listen on.
+        address: String = "127.0.0.1".into(),
+        /// Port; 0 takes a free one.
+        port: u16 = 7352,
+        /// Seconds that its tokens are good for.
+        token_expiry_sec: u64 = 3_600,
+    }
+}
+
+section! {
+    /// Hooks around authentication and the linking of custom ids. Built in: "bridge" (identity tokens, see [identity]) and
+    /// every webhook by its name. Programs that embed the server register hooks of their own.
+    Hooks {
+        /// What runs before, in this order. The bridge must be here when [identity] trusts anybody.
+        before: Vec<String> = vec!["bridge".into()],
+        /// What runs after, in this order, once the account is on disk.
+        after: Vec<String> = Vec::new(),
+        /// Webhooks; see [[hooks.webhook]] below.
+        webhook: Vec<Webhook> = Vec::new(),
+        /// Notices to "after" webhooks that may wait for delivery; beyond it signing in is answered 503, code 14.
+        outbox_size: usize = 100_000,
+    }
+}
+
+section! {
+    /// A web address that is asked before, or told after, an authentication; list its name in hooks.before or hooks.after.
+    Webhook {
+        /// Name for the lists above.
+        name: String = String::new(),
+        /// "before" asks and waits; "after" tells, with retries.
+        stage: WebhookStage = WebhookStage::Before,
+        /// Address to POST to; https, or http on loopback.
+        url: String = String::new(),
+        /// Value of the Authorization header to send; "" sends none.
+        authorization: Secret = "".into(),
+        /// Milliseconds to wait for the answer. A "before" hook that does not answer refuses the sign-in.
+        timeout_ms: u64 = 2_000,
+        /// Largest answer in bytes.
+        max_response_bytes: usize = 65_536,
+        /// "after": tries before a notice is given up.
+        max_attempts: u32 = 20,
+        /// "after": milliseconds before the second try; doubled each time, up to ten minutes.
+        retry_ms: u64 = 1_000,
+    }
+}
+
+/// When a webhook is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the variants are the configuration's words")]
+pub enum WebhookStage {
+    Before,
+    After,
+}
+
+section! {
+    /// Passwords of email accounts: bcrypt, as Nakama stores them.
+    Password {
+        /// Cost of new hashes, 10 to 15; each step doubles the time.
+        bcrypt_cost: u32 = 11,
+        /// Hashes computed at once, away from the threads that serve sockets; 0 takes half of the processors.
+        max_concurrent: usize = 0,
+        /// Requests that may wait for a hash; one more is answered 503, code 14.
+        queue_size: usize = 256,
+    }
+}
+
+section! {
+    /// Relayed matches.
+    Match {
+        /// Matches that one socket may be in at once.
+        max_per_session: usize = 128,
+        /// Players in one match.
+        max_size: usize = 4_096,
+    }
+}
+
+section! {
+    /// Calls from other servers.
+    Runtime {
+        /// Key for /v2/rpc calls without a session.
+        http_key: Secret = "defaulthttpkey".into(),
+    }
+}
+
+section! {
+    /// Prometheus metrics, on a port of their own.
+    Metrics {
+        /// True: serve them.
+        enabled: bool = true,
+        /// Address to listen on.
+        address: String = "127.0.0.1".into(),
+        /// Port; 0 takes a free one.
+        port: u16 = 7354,
+    }
+}
+
+section! {
+    /// Logs, on standard error.
+    Logger {
+        /// Lowest level that is logged: "error", "warn", "info", "debug" or "trace".
+        level: String = "info".into(),
+        /// "text" for people, "json" for machines.
+        format: String = "text".into(),
+        /// True: one line for each request, with what it cost.
+        requests: bool = true,
+    }
+}

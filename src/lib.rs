@@ -1,0 +1,5 @@
+//! Kizuna: a realtime game server for Nakama clients, with an identity bridge built in.
+
+pub mod clock;
+pub mod config;
+pub mod error;

@@ -1,0 +1,2 @@
+//! The `kizuna` command.
+fn main() {}
