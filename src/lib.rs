@@ -3,3 +3,6 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod features;
+pub mod lifecycle;
+pub mod telemetry;

@@ -1,0 +1,117 @@
+//! Logs and metrics. Logs go to standard error through `tracing`; every metric of the server is a field here.
+
+use crate::config;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use std::sync::Arc;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Starts logging. A second call in one process changes nothing: tests start many servers.
+pub fn init_logging(logger: &config::Logger) {
+    let filter = EnvFilter::new(format!("warn,kizuna={}", logger.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = if logger.format == "json" {
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+    } else {
+        registry.with(fmt::layer().compact().with_writer(std::io::stderr)).try_init()
+    };
+    // Only the first server of a process decides how its process logs.
+    drop(started);
+}
+
+/// One route's answers with one status.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RouteLabels {
+    /// The RPC's name, such as `AuthenticateCustom`; never the path a client sent.
+    pub rpc: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// A named thing that happened, from a fixed list of names.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct KindLabels {
+    /// The name.
+    pub kind: &'static str,
+}
+
+/// Every metric of the server. Clones count into the same cells.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Cells>);
+
+impl std::ops::Deref for Metrics {
+    type Target = Cells;
+    fn deref(&self) -> &Cells {
+        &self.0
+    }
+}
+
+/// The cells behind [`Metrics`].
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each cell's help text is where it is registered, below")]
+pub struct Cells {
+    pub http_requests: Family<RouteLabels, Counter>,
+    pub http_seconds: Histogram,
+    pub http_in_flight: Gauge,
+    pub http_refused: Family<KindLabels, Counter>,
+    pub connections: Gauge,
+    pub sessions: Gauge,
+    pub sockets_closed: Family<KindLabels, Counter>,
+    pub messages_received: Counter,
+    pub messages_sent: Counter,
+    pub matches: Gauge,
+    pub accounts_created: Counter,
+    pub logins: Family<KindLabels, Counter>,
+    pub hook_failures: Family<KindLabels, Counter>,
+    pub notices_delivered: Counter,
+    pub notices_dropped: Counter,
+}
+
+impl Metrics {
+    /// Makes the cells and registers them under the prefix `kizuna`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let cells = Cells {
+            http_requests: Family::default(),
+            http_seconds: Histogram::new(seconds),
+            http_in_flight: Gauge::default(),
+            http_refused: Family::default(),
+            connections: Gauge::default(),
+            sessions: Gauge::default(),
+            sockets_closed: Family::default(),
+            messages_received: Counter::default(),
+            messages_sent: Counter::default(),
+            matches: Gauge::default(),
+            accounts_created: Counter::default(),
+            logins: Family::default(),
+            hook_failures: Family::default(),
+            notices_delivered: Counter::default(),
+            notices_dropped: Counter::default(),
+        };
+        let r = registry.sub_registry_with_prefix("kizuna");
+        r.register("http_requests", "HTTP requests answered, by RPC and status", cells.http_requests.clone());
+        r.register("http_seconds", "Seconds from a request's head to its answer", cells.http_seconds.clone());
+        r.register("http_in_flight", "HTTP requests in work now", cells.http_in_flight.clone());
+        r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
+        r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
+        r.register("sessions", "Sockets open now", cells.sessions.clone());
+        r.register("sockets_closed", "Sockets closed, by reason", cells.sockets_closed.clone());
+        r.register("messages_received", "Messages received over sockets", cells.messages_received.clone());
+        r.register("messages_sent", "Messages queued for sockets", cells.messages_sent.clone());
+        r.register("matches", "Matches running now", cells.matches.clone());
+        r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
+        r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());
+        r.register("hook_failures", "Hooks that refused, failed or panicked, by kind", cells.hook_failures.clone());
+        r.register("notices_delivered", "Webhook notices delivered", cells.notices_delivered.clone());
+        r.register("notices_dropped", "Webhook notices given up", cells.notices_dropped.clone());
+        Self(Arc::new(cells))
+    }
+
+    /// Cells that nobody scrapes: for tests.
+    pub fn unregistered() -> Self {
+        Self::new(&mut Registry::default())
+    }
+}
