@@ -11,8 +11,9 @@ mod time;
 mod value;
 mod write;
 
+pub use codec::visit_messages;
 pub use read::Reader;
-use value::Value;
+use std::fmt::Debug;
 
 /// What to do with a member that the message does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Unknown {
 pub struct JsonError(pub String);
 
 /// A message that has a JSON form. Implemented by the build script for every message of `proto/`.
-pub trait JsonMessage: prost::Message + Default + Clone + PartialEq {
+pub trait JsonMessage: prost::Message + Default + Clone + PartialEq + Debug {
     /// The protobuf name: `nakama.api.Account`.
     const NAME: &'static str;
 
@@ -85,4 +86,9 @@ pub trait MessageVisitor {
     fn visit<M: JsonMessage>(&mut self);
 }
 
-include!(concat!(env!("OUT_DIR"), "/codec.rs"));
+#[allow(unused_qualifications, clippy::all, clippy::pedantic, reason = "generated; build/codec.rs is what is read")]
+mod codec {
+    use super::{JsonError, JsonMessage, MessageVisitor, Reader, text, value::Value, write};
+
+    include!(concat!(env!("OUT_DIR"), "/codec.rs"));
+}

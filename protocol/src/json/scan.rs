@@ -60,14 +60,14 @@ impl Scanner<'_> {
                 Some(b'n') => self.literal("null")?,
                 _ => return Err(self.invalid("looking for beginning of value")),
             }
-            if !self.to_next_value()? {
+            if !self.advance()? {
                 return Ok(());
             }
         }
     }
 
     /// Goes on behind a value, to where the next one begins. `false`: the outermost value is complete.
-    fn to_next_value(&mut self) -> Result<bool> {
+    fn advance(&mut self) -> Result<bool> {
         while let Some(bracket) = self.open.last() {
             match (*bracket, self.peek()) {
                 (b'{', Some(b'}')) | (b'[', Some(b']')) => {
