@@ -9,6 +9,8 @@ use crate::{
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use uuid::Uuid;
 
+pub mod rpc;
+
 /// What operations work with; built once by `app`, handed down by reference.
 #[derive(Clone, Debug)]
 pub struct Services {

@@ -21,6 +21,8 @@ pub mod respond;
 mod routes;
 mod rpc;
 pub mod socket;
+#[cfg(test)]
+mod testing;
 
 pub use accept::{Connection, serve};
 pub use credentials::VerifySession;
