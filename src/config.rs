@@ -7,6 +7,7 @@ mod document;
 mod load;
 mod sections;
 mod trust;
+mod trust_rules;
 
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
@@ -15,6 +16,7 @@ pub use sections::{
     WebhookStage,
 };
 pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
+pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};
 
 use sections::section;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,3 @@
+//! Bytes in, typed calls out.
+
+pub mod provider;
