@@ -1,7 +1,7 @@
 //! From a request's parts to the typed request of its route (contract/README.md section 5).
 
 use super::{
-    credentials::{self, VerifySession},
+    credentials,
     matching::parameters,
     query::{Query, set_text},
     routes::Route,
@@ -30,7 +30,6 @@ pub(super) struct Call<'a> {
     /// The body, where it is a form that stands for a query.
     pub(super) form: &'a [u8],
     pub(super) client: Client,
-    pub(super) verify: VerifySession,
     /// Who it turned out to be; for the log.
     pub(super) user: Option<Uuid>,
 }
@@ -47,10 +46,6 @@ impl Call<'_> {
     pub(super) fn body<M: JsonMessage>(&self) -> Result<M, Error> {
         M::read_json(self.body, Unknown::Ignore).map_err(|error| Error::invalid_argument(error.to_string()))
     }
-
-    /// The request of a route that takes none: neither body nor query is looked at.
-    #[expect(clippy::unused_self, reason = "stands in the route table beside the other ways to a request")]
-    pub(super) fn nothing(&self, _route: &'static Route) {}
 
     /// `M` from path and query; the field called `body_field` comes from elsewhere.
     pub(super) fn fields<M: JsonMessage>(&self, route: &'static Route, body_field: Option<&str>) -> Result<M, Error> {
@@ -83,7 +78,7 @@ impl Call<'_> {
 
     /// Checks the session token, and answers whose it is.
     pub(super) fn session(&mut self, services: &Services) -> Result<Caller, Error> {
-        let caller = credentials::session(self.headers, self.client, services, self.verify)?;
+        let caller = credentials::caller(self.headers, self.client, services)?;
         self.user = Some(caller.user_id);
         Ok(caller)
     }

@@ -16,6 +16,7 @@ mod form;
 mod http;
 mod matching;
 pub mod metrics;
+pub mod provider;
 mod query;
 pub mod respond;
 mod routes;
@@ -25,7 +26,6 @@ pub mod socket;
 mod testing;
 
 pub use accept::{Connection, serve};
-pub use credentials::VerifySession;
 pub use http::{BadHeader, Http};
 pub use query::Query;
 pub use routes::served;

@@ -3,7 +3,7 @@
 use super::call::{Answer, Call};
 use crate::{
     error::Error,
-    features::{Client, Services},
+    features::{Client, Services, account, authenticate, links, session, users},
 };
 use kizuna_protocol::{api, code::Code, json::JsonMessage};
 
@@ -79,7 +79,7 @@ macro_rules! routes {
             #[cfg(test)]
             response: name!($response),
             is_served: is_served!($run),
-            run: |services, call, route| run!($run, $auth, services, call, decode!($request, $body, call, route), route, $response),
+            run: |services, call, route| run!($run $auth, $request $body $response, services call route),
         },)*
         special("POST", "/v2/rpc/{id}", "RpcFunc", Auth::HttpKeyOrSession, Body::Raw),
         special("GET", "/v2/rpc/{id}", "RpcFunc", Auth::HttpKeyOrSession, Body::None),
@@ -155,16 +155,13 @@ macro_rules! is_served {
     };
 }
 macro_rules! decode {
-    (Empty, none, $call:ident, $route:ident) => {
-        ()
-    };
-    ($request:ident, none, $call:ident, $route:ident) => {
+    ($request:ident none, $call:ident $route:ident) => {
         $call.fields::<api::$request>($route, None)?
     };
-    ($request:ident, whole, $call:ident, $route:ident) => {
+    ($request:ident whole, $call:ident $route:ident) => {
         $call.whole::<api::$request>($route)?
     };
-    ($request:ident, ($field:ident), $call:ident, $route:ident) => {{
+    ($request:ident ($field:ident), $call:ident $route:ident) => {{
         let field = $call.body()?;
         let mut request: api::$request = $call.fields($route, Some(stringify!($field)))?;
         request.$field = Some(field);
@@ -183,17 +180,24 @@ macro_rules! caller {
     };
 }
 macro_rules! run {
-    (later, $auth:ident, $services:ident, $call:ident, $request:expr, $route:ident, $response:ident) => {{
-        let _request = $request;
+    (later $auth:ident, Empty none $response:ident, $services:ident $call:ident $route:ident) => {{
         let _caller = caller!($auth, $call, $services);
         Err(not_served($route))
     }};
-    (($operation:path), $auth:ident, $services:ident, $call:ident, $request:expr, $route:ident, $response:ident) => {{
-        let request = $request;
+    (later $auth:ident, $request:ident $body:tt $response:ident, $services:ident $call:ident $route:ident) => {{
+        let _request = decode!($request $body, $call $route);
+        let _caller = caller!($auth, $call, $services);
+        Err(not_served($route))
+    }};
+    (($operation:path) $auth:ident, Empty none $response:ident, $services:ident $call:ident $route:ident) => {{
+        let _ = $route.rpc;
         let caller = caller!($auth, $call, $services);
-        Ok(Box::pin(
-            async move { $operation($services, &caller, request).await.map(|answer| json!($response, answer)) },
-        ))
+        Ok(Box::pin(async move { $operation($services, &caller).await.map(|answer| json!($response, answer)) }))
+    }};
+    (($operation:path) $auth:ident, $request:ident $body:tt $response:ident, $services:ident $call:ident $route:ident) => {{
+        let request = decode!($request $body, $call $route);
+        let caller = caller!($auth, $call, $services);
+        Ok(Box::pin(async move { $operation($services, &caller, request).await.map(|answer| json!($response, answer)) }))
     }};
 }
 macro_rules! json {
@@ -217,7 +221,7 @@ fn not_served(route: &Route) -> Error {
 }
 
 /// Nothing is asked of anything behind the server: it answers, so it is well.
-async fn healthcheck(_services: &Services, _client: &Client, (): ()) -> Result<(), Error> {
+async fn healthcheck(_services: &Services, _client: &Client) -> Result<(), Error> {
     std::future::ready(Ok(())).await
 }
 
@@ -225,16 +229,17 @@ async fn healthcheck(_services: &Services, _client: &Client, (): ()) -> Result<(
 pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/friend" AddFriends: session none query AddFriendsRequest => Empty, later;
     POST "/v2/group/{group_id}/add" AddGroupUsers: session none query AddGroupUsersRequest => Empty, later;
-    POST "/v2/account/session/refresh" SessionRefresh: server_key whole _ SessionRefreshRequest => Session, later;
-    POST "/v2/session/logout" SessionLogout: session whole _ SessionLogoutRequest => Empty, later;
+    POST "/v2/account/session/refresh" SessionRefresh:
+        server_key whole _ SessionRefreshRequest => Session, (session::session_refresh);
+    POST "/v2/session/logout" SessionLogout: session whole _ SessionLogoutRequest => Empty, (session::session_logout);
     POST "/v2/account/authenticate/apple" AuthenticateApple:
         server_key (account) query AuthenticateAppleRequest => Session, later;
     POST "/v2/account/authenticate/custom" AuthenticateCustom:
-        server_key (account) query AuthenticateCustomRequest => Session, later;
+        server_key (account) query AuthenticateCustomRequest => Session, (authenticate::authenticate_custom);
     POST "/v2/account/authenticate/device" AuthenticateDevice:
-        server_key (account) query AuthenticateDeviceRequest => Session, later;
+        server_key (account) query AuthenticateDeviceRequest => Session, (authenticate::authenticate_device);
     POST "/v2/account/authenticate/email" AuthenticateEmail:
-        server_key (account) query AuthenticateEmailRequest => Session, later;
+        server_key (account) query AuthenticateEmailRequest => Session, (authenticate::authenticate_email);
     POST "/v2/account/authenticate/facebook" AuthenticateFacebook:
         server_key (account) query AuthenticateFacebookRequest => Session, later;
     POST "/v2/account/authenticate/facebookinstantgame" AuthenticateFacebookInstantGame:
@@ -248,7 +253,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/group/{group_id}/ban" BanGroupUsers: session none query BanGroupUsersRequest => Empty, later;
     POST "/v2/friend/block" BlockFriends: session none query BlockFriendsRequest => Empty, later;
     POST "/v2/group" CreateGroup: session whole _ CreateGroupRequest => Group, later;
-    DELETE "/v2/account" DeleteAccount: session none _ Empty => Empty, later;
+    DELETE "/v2/account" DeleteAccount: session none _ Empty => Empty, (account::delete_account);
     DELETE "/v2/friend" DeleteFriends: session none query DeleteFriendsRequest => Empty, later;
     DELETE "/v2/group/{group_id}" DeleteGroup: session none _ DeleteGroupRequest => Empty, later;
     DELETE "/v2/leaderboard/{leaderboard_id}" DeleteLeaderboardRecord:
@@ -258,8 +263,8 @@ pub(super) static ROUTES: &[Route] = &routes! {
         session none _ DeleteTournamentRecordRequest => Empty, later;
     PUT "/v2/storage/delete" DeleteStorageObjects: session whole _ DeleteStorageObjectsRequest => Empty, later;
     POST "/v2/event" Event: session whole _ Event => Empty, later;
-    GET "/v2/account" GetAccount: session none _ Empty => Account, later;
-    GET "/v2/user" GetUsers: session none query GetUsersRequest => Users, later;
+    GET "/v2/account" GetAccount: session none _ Empty => Account, (account::get_account);
+    GET "/v2/user" GetUsers: session none query GetUsersRequest => Users, (users::get_users);
     GET "/v2/iap/subscription/{product_id}" GetSubscription:
         session none _ GetSubscriptionRequest => ValidatedSubscription, later;
     GET "/v2/matchmaker/stats" GetMatchmakerStats: session none _ Empty => MatchmakerStats, later;
@@ -272,9 +277,9 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/group/{group_id}/kick" KickGroupUsers: session none query KickGroupUsersRequest => Empty, later;
     POST "/v2/group/{group_id}/leave" LeaveGroup: session none _ LeaveGroupRequest => Empty, later;
     POST "/v2/account/link/apple" LinkApple: session whole _ AccountApple => Empty, later;
-    POST "/v2/account/link/custom" LinkCustom: session whole _ AccountCustom => Empty, later;
-    POST "/v2/account/link/device" LinkDevice: session whole _ AccountDevice => Empty, later;
-    POST "/v2/account/link/email" LinkEmail: session whole _ AccountEmail => Empty, later;
+    POST "/v2/account/link/custom" LinkCustom: session whole _ AccountCustom => Empty, (links::link_custom);
+    POST "/v2/account/link/device" LinkDevice: session whole _ AccountDevice => Empty, (links::link_device);
+    POST "/v2/account/link/email" LinkEmail: session whole _ AccountEmail => Empty, (links::link_email);
     POST "/v2/account/link/facebook" LinkFacebook: session (account) query LinkFacebookRequest => Empty, later;
     POST "/v2/account/link/facebookinstantgame" LinkFacebookInstantGame:
         session whole _ AccountFacebookInstantGame => Empty, later;
@@ -310,16 +315,16 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/group/{group_id}/demote" DemoteGroupUsers: session none query DemoteGroupUsersRequest => Empty, later;
     POST "/v2/storage" ReadStorageObjects: session whole _ ReadStorageObjectsRequest => StorageObjects, later;
     POST "/v2/account/unlink/apple" UnlinkApple: session whole _ AccountApple => Empty, later;
-    POST "/v2/account/unlink/custom" UnlinkCustom: session whole _ AccountCustom => Empty, later;
-    POST "/v2/account/unlink/device" UnlinkDevice: session whole _ AccountDevice => Empty, later;
-    POST "/v2/account/unlink/email" UnlinkEmail: session whole _ AccountEmail => Empty, later;
+    POST "/v2/account/unlink/custom" UnlinkCustom: session whole _ AccountCustom => Empty, (links::unlink_custom);
+    POST "/v2/account/unlink/device" UnlinkDevice: session whole _ AccountDevice => Empty, (links::unlink_device);
+    POST "/v2/account/unlink/email" UnlinkEmail: session whole _ AccountEmail => Empty, (links::unlink_email);
     POST "/v2/account/unlink/facebook" UnlinkFacebook: session whole _ AccountFacebook => Empty, later;
     POST "/v2/account/unlink/facebookinstantgame" UnlinkFacebookInstantGame:
         session whole _ AccountFacebookInstantGame => Empty, later;
     POST "/v2/account/unlink/gamecenter" UnlinkGameCenter: session whole _ AccountGameCenter => Empty, later;
     POST "/v2/account/unlink/google" UnlinkGoogle: session whole _ AccountGoogle => Empty, later;
     POST "/v2/account/unlink/steam" UnlinkSteam: session whole _ AccountSteam => Empty, later;
-    PUT "/v2/account" UpdateAccount: session whole _ UpdateAccountRequest => Empty, later;
+    PUT "/v2/account" UpdateAccount: session whole _ UpdateAccountRequest => Empty, (account::update_account);
     PUT "/v2/group/{group_id}" UpdateGroup: session whole _ UpdateGroupRequest => Empty, later;
     POST "/v2/iap/purchase/apple" ValidatePurchaseApple:
         session whole _ ValidatePurchaseAppleRequest => ValidatePurchaseResponse, later;

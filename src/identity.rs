@@ -1,3 +1,0 @@
-//! Who somebody is: our own session tokens.
-
-pub mod session;
