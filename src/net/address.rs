@@ -46,7 +46,7 @@ impl Proxies {
 
     /// Walks from the nearest proxy outwards, over as many valid entries as there are proxies to be believed.
     fn choose<'a>(self, entries: impl DoubleEndedIterator<Item = &'a str>, last: Option<IpAddr>) -> Client {
-        let mut chosen = last.map(|ip| Client { address: Some(ip), port: None });
+        let mut chosen = last.filter(|ip| !ip.is_loopback()).map(|ip| Client { address: Some(ip), port: None });
         let mut passed = 0;
         if chosen.is_some() && passed >= self.count {
             return chosen.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Bytes in, typed calls out: the accept loop, HTTP, and the way to the socket.
 //!
-//! A request's way: `accept` takes the connection, `connection` times it, `http` reads the head and finds the route (`matching`,
+//! A request's way: `accept` takes the connection, `connection` times it, `http` bounds it, `exchange` reads the head and finds the route (`matching`,
 //! `routes`), `body` and `query` bring in the rest, `call` makes the typed request of it and asks `credentials` who sends it; the
 //! feature answers; `respond`, `compress` and `cors` write that down.
 
@@ -12,6 +12,7 @@ mod compress;
 mod connection;
 mod cors;
 mod credentials;
+mod exchange;
 mod form;
 mod http;
 mod matching;
