@@ -4,5 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod features;
+pub mod identity;
 pub mod lifecycle;
 pub mod telemetry;

@@ -1,0 +1,3 @@
+//! Who somebody is: our own session tokens.
+
+pub mod session;
