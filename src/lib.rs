@@ -6,4 +6,5 @@ pub mod error;
 pub mod features;
 pub mod identity;
 pub mod lifecycle;
+pub mod net;
 pub mod telemetry;

@@ -16,6 +16,7 @@ mod form;
 mod http;
 mod matching;
 pub mod metrics;
+pub mod provider;
 mod query;
 pub mod respond;
 mod routes;
