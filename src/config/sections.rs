@@ -184,6 +184,8 @@ section! {
         webhook: Vec<Webhook> = Vec::new(),
         /// Notices to "after" webhooks that may wait for delivery; beyond it signing in is answered 503, code 14.
         outbox_size: usize = 100_000,
+        /// Notices that are being delivered at once.
+        max_deliveries: usize = 16,
     }
 }
 

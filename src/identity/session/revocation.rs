@@ -23,6 +23,8 @@ pub enum Revocation {
     },
     /// All session tokens of one chain.
     SessionToken {
+        /// Whose.
+        user_id: Uuid,
         /// The chain.
         token_id: Uuid,
         /// The first second at which none of them can be valid.
@@ -30,6 +32,8 @@ pub enum Revocation {
     },
     /// All refresh tokens of one chain.
     RefreshToken {
+        /// Whose.
+        user_id: Uuid,
         /// The chain.
         token_id: Uuid,
         /// The first second at which none of them can be valid.
@@ -91,8 +95,8 @@ impl DenyList {
                 let new = UserBefore { before, at_unix, expires_unix };
                 self.users.entry(user_id).and_modify(|old| *old = old.merged(new)).or_insert(new);
             }
-            Revocation::SessionToken { token_id, expires_unix } => self.add_token(Kind::Session, token_id, expires_unix),
-            Revocation::RefreshToken { token_id, expires_unix } => self.add_token(Kind::Refresh, token_id, expires_unix),
+            Revocation::SessionToken { token_id, expires_unix, .. } => self.add_token(Kind::Session, token_id, expires_unix),
+            Revocation::RefreshToken { token_id, expires_unix, .. } => self.add_token(Kind::Refresh, token_id, expires_unix),
         }
     }
 

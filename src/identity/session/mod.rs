@@ -86,11 +86,22 @@ impl SessionTokens {
         }))
     }
 
-    /// A new pair, with a new token id.
-    pub fn issue(&self, user_id: Uuid, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
-        let now = self.0.clock.unix_seconds();
-        let token_id = self.0.entropy.token_id(&self.0.clock);
-        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix: now })
+    /// An id for the next pair. Whoever signs somebody in takes it first and looks at the account then: a ban or deletion in
+    /// between is ordered after it, so the pair is stillborn.
+    pub fn new_token_id(&self) -> Uuid {
+        self.0.entropy.token_id(&self.0.clock)
+    }
+
+    /// A new pair under an id of [`SessionTokens::new_token_id`].
+    pub fn issue(
+        &self,
+        token_id: Uuid,
+        user_id: Uuid,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+    ) -> TokenPair {
+        let issued_unix = self.0.clock.unix_seconds();
+        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix })
     }
 
     /// The next pair of a refresh chain: token id and time of issue stay, name and variables are as given.
@@ -185,6 +196,11 @@ impl SessionTokens {
         Revocation::UserBefore { user_id, before, at_unix, expires_unix: self.chain_end() }
     }
 
+    /// What ends all tokens of a user but those of the pair `token_id` and of later ones: `single_session`.
+    pub fn user_before_token(&self, user_id: Uuid, token_id: Uuid) -> Revocation {
+        self.user_before(user_id, order_of(token_id).unwrap_or_default())
+    }
+
     /// What ends all tokens of a user that exist now.
     pub fn user_now(&self, user_id: Uuid) -> Revocation {
         self.user_before(user_id, self.next_order())
@@ -195,11 +211,11 @@ impl SessionTokens {
     /// It is kept until every token of the chain that exists now has expired. A refresh makes the chain longer: whoever renews
     /// a chain whose session tokens are revoked applies this anew ([`SessionTokens::is_revoked`]).
     pub fn token(&self, kind: Kind, claims: &SessionClaims) -> Option<Revocation> {
-        let token_id = claims.token_id?;
+        let (token_id, user_id) = (claims.token_id?, claims.user_id);
         let expires_unix = claims.expires_unix.saturating_add(1).max(self.chain_end());
         Some(match kind {
-            Kind::Session => Revocation::SessionToken { token_id, expires_unix },
-            Kind::Refresh => Revocation::RefreshToken { token_id, expires_unix },
+            Kind::Session => Revocation::SessionToken { user_id, token_id, expires_unix },
+            Kind::Refresh => Revocation::RefreshToken { user_id, token_id, expires_unix },
         })
     }
 
