@@ -122,6 +122,7 @@ def main():
         return sum(judge(replay(files, base, args.jobs, protobuf), gaps, title)
                    for protobuf, title in ((False, "json sockets"), (True, "protobuf sockets")))
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # so that the server below ends too
     if args.base:
         wrong = both(args.base)
     else:

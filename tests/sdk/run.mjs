@@ -88,7 +88,12 @@ async function main() {
   const dataDir = await mkdtemp(path.join(tmpdir(), "kizuna-sdk-"));
   try {
     const running = await start(dataDir);
-    process.once("SIGINT", () => running.server.kill("SIGKILL"));
+    for (const signal of ["SIGINT", "SIGTERM"]) {
+      process.once(signal, () => {
+        running.server.kill("SIGKILL");
+        process.exit(1);
+      });
+    }
     const status = await runTests(files, running.addresses);
     const clean = await stop(running);
     if (status !== 0 || !clean) console.error(`--- the server's log\n${running.log.slice(-200).join("\n")}`);
