@@ -240,7 +240,7 @@ async fn a_slow_client_is_closed_with_its_reason_and_costs_the_others_nothing() 
     let left = left.expect("the slow player leaves while the other's pings are answered");
     assert_eq!(left["match_presence_event"]["leaves"].as_array().map(Vec::len), Some(1));
     let closed = server.running.services().metrics.sockets_closed.clone();
-    assert_eq!(closed.get_or_create(&kizuna::telemetry::KindLabels { kind: "slow" }).get(), 1);
+    assert_eq!(closed.get_or_create(&kizuna::telemetry::KindLabels { kind: "session outgoing queue full" }).get(), 1);
     while deaf.socket.next().await.is_some_and(|frame| frame.is_ok()) {}
 }
 
@@ -267,7 +267,7 @@ async fn a_graceful_stop_closes_every_socket_with_its_reason() {
     let mut a = server.player("player-a").await;
     a.ask(json!({ "ping": {} })).await;
     let stopping = tokio::spawn(server.stop());
-    assert_eq!(a.next_close().await, (1001, "server is stopping".to_owned()));
+    assert_eq!(a.next_close().await, (1001, "server shutting down".to_owned()));
     drop(a);
     stopping.await.expect("stopped");
 }

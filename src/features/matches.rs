@@ -9,9 +9,9 @@ use crate::{
 use kizuna_protocol::{
     api::{ListMatchesRequest, Match as ListedMatch, MatchList},
     id::{MatchId, parse_uuid},
+    code::RealtimeCode,
     realtime::{
-        Match, MatchCreate, MatchData, MatchDataSend, MatchJoin, MatchLeave, envelope::Message as Body,
-        error::Code as ErrorCode, match_join,
+        Match, MatchCreate, MatchData, MatchDataSend, MatchJoin, MatchLeave, envelope::Message as Body, match_join,
     },
 };
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// `match_create`: a new match, or, with a name, the one match of that name. The creator is in it.
 pub(crate) fn create(services: &Services, session: &Arc<Session>, cid: String, request: &MatchCreate) {
     let subject =
-        if request.name.is_empty() { services.entropy.uuid() } else { MatchId::named(&request.name).uuid() };
+        if request.name.is_empty() { services.entropy.uuid() } else { MatchId::named(&request.name).id() };
     let id = format!("{subject}.");
     enter(services, session, cid, id, relayed(subject), Rule::Create, Size::WithSelf);
 }
@@ -28,22 +28,23 @@ pub(crate) fn create(services: &Services, session: &Arc<Session>, cid: String, r
 /// `match_join`: by id, what is there; by token, also what is not there yet.
 pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, request: MatchJoin) {
     match request.id {
-        Some(match_join::Id::MatchId(id)) => match MatchId::parse(&id) {
-            Some(parsed) if parsed.is_relayed() => {
-                enter(services, session, cid, id, relayed(parsed.uuid()), Rule::MustExist, Size::WithoutSelf);
-                leave_earlier(services, session, relayed(parsed.uuid()));
+        Some(match_join::Id::MatchId(id)) => match id.parse::<MatchId>() {
+            Ok(parsed) if parsed.is_relayed() => {
+                enter(services, session, cid, id, relayed(parsed.id()), Rule::MustExist, Size::WithoutSelf);
+                leave_earlier(services, session, relayed(parsed.id()));
             }
-            Some(_) => session.answer_error(cid, ErrorCode::MatchNotFound, "Match not found"),
-            None => session.answer_error(cid, ErrorCode::BadInput, "Invalid match ID"),
+            Ok(_) => session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found"),
+            Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID"),
         },
         Some(match_join::Id::Token(token)) => match services.tokens.verify_match_token(&token) {
-            Some(id) => {
-                enter(services, session, cid, id.to_string(), relayed(id.uuid()), Rule::Create, Size::WithoutSelf);
-                leave_earlier(services, session, relayed(id.uuid()));
+            Ok(found) => {
+                let key = relayed(found.match_id);
+                enter(services, session, cid, format!("{}.", found.match_id), key, Rule::Create, Size::WithoutSelf);
+                leave_earlier(services, session, key);
             }
-            None => session.answer_error(cid, ErrorCode::BadInput, "Invalid match token"),
+            Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match token"),
         },
-        None => session.answer_error(cid, ErrorCode::BadInput, "No match ID or token found"),
+        None => session.answer_error(cid, RealtimeCode::BadInput, "No match ID or token found"),
     }
 }
 
@@ -77,9 +78,9 @@ fn enter(
     let cid = cid.unwrap_or_default();
     match joined {
         Ok(_) => {}
-        Err(JoinError::NotFound) => session.answer_error(cid, ErrorCode::MatchNotFound, "Match not found"),
-        Err(JoinError::Full) => session.answer_error(cid, ErrorCode::MatchJoinRejected, "Match is full"),
-        Err(JoinError::TooMany) => session.answer_error(cid, ErrorCode::MatchJoinRejected, "In too many matches"),
+        Err(JoinError::NotFound) => session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found"),
+        Err(JoinError::Full) => session.answer_error(cid, RealtimeCode::MatchJoinRejected, "Match is full"),
+        Err(JoinError::TooMany) => session.answer_error(cid, RealtimeCode::MatchJoinRejected, "In too many matches"),
     }
 }
 
@@ -101,20 +102,20 @@ fn answer(id: String, session: &Session, found: &Joined, size: Size) -> Match {
 
 /// `match_leave`: always answered, member or not.
 pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, request: &MatchLeave) {
-    let Some(id) = MatchId::parse(&request.match_id) else {
-        return session.answer_error(cid, ErrorCode::BadInput, "Invalid match ID");
+    let Ok(id) = request.match_id.parse::<MatchId>() else {
+        return session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID");
     };
     if id.is_relayed() {
-        services.realtime.streams().leave(relayed(id.uuid()), session);
+        services.realtime.streams().leave(relayed(id.id()), session);
     }
     Delivery::answer(cid, None).to(session);
 }
 
 /// `match_data_send`: to the other members, or to those listed. Never answered, but for a malformed id.
 pub(crate) fn send(services: &Services, session: &Arc<Session>, request: MatchDataSend) {
-    let Some(id) = MatchId::parse(&request.match_id) else {
+    let Ok(id) = request.match_id.parse::<MatchId>() else {
         // Without the cid, as Nakama answers: SDKs complete match data on their own.
-        return session.answer_error(String::new(), ErrorCode::BadInput, "Invalid match ID");
+        return session.answer_error(String::new(), RealtimeCode::BadInput, "Invalid match ID");
     };
     if !id.is_relayed() {
         return;
@@ -132,7 +133,7 @@ pub(crate) fn send(services: &Services, session: &Arc<Session>, request: MatchDa
         reliable: request.reliable,
     };
     let delivery = Delivery::of(Body::MatchData(data)).encoded_for(session.format());
-    services.realtime.streams().send(relayed(id.uuid()), session, only.as_deref(), delivery);
+    services.realtime.streams().send(relayed(id.id()), session, only.as_deref(), delivery);
 }
 
 /// The session ids that a message is for; `None` without a list. Receivers are told apart by session id alone.

@@ -3,12 +3,11 @@
 
 use crate::{
     features::{Services, matches, rpc},
-    realtime::{Close, Delivery, Session},
+    realtime::{Delivery, Session},
 };
-use kizuna_protocol::realtime::{
-    Envelope, Pong,
-    envelope::Message as Body,
-    error::Code as ErrorCode,
+use kizuna_protocol::{
+    code::{Close, RealtimeCode},
+    realtime::{Envelope, Pong, envelope::Message as Body},
 };
 use std::sync::Arc;
 
@@ -25,8 +24,8 @@ pub(super) enum Verdict {
 pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelope: Envelope) -> Verdict {
     let Envelope { cid, message } = envelope;
     let Some(body) = message else {
-        session.answer_error(cid, ErrorCode::MissingPayload, "Missing message.");
-        return Verdict::End(Close::NO_REQUEST);
+        session.answer_error(cid, RealtimeCode::MissingPayload, "Missing message.");
+        return Verdict::End(Close::PROCESSING_ERROR);
     };
     match body {
         Body::Ping(_) => Delivery::answer(cid, Some(Body::Pong(Pong {}))).to(session),
@@ -58,7 +57,7 @@ pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelop
         | Body::PartyMatchmakerRemove(_)
         | Body::PartyDataSend(_)
         | Body::PartyUpdate(_) => {
-            session.answer_error(cid, ErrorCode::RuntimeException, "This message is not served yet.");
+            session.answer_error(cid, RealtimeCode::RuntimeException, "This message is not served yet.");
         }
         Body::Channel(_)
         | Body::ChannelMessage(_)
@@ -81,8 +80,8 @@ pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelop
         | Body::PartyMatchmakerTicket(_)
         | Body::PartyData(_)
         | Body::PartyPresenceEvent(_) => {
-            session.answer_error(cid, ErrorCode::UnrecognizedPayload, "Unrecognized message.");
-            return Verdict::End(Close::NO_REQUEST);
+            session.answer_error(cid, RealtimeCode::UnrecognizedPayload, "Unrecognized message.");
+            return Verdict::End(Close::PROCESSING_ERROR);
         }
     }
     Verdict::Stay

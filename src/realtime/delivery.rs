@@ -2,8 +2,9 @@
 
 use super::session::Session;
 use kizuna_protocol::{
+    code::RealtimeCode,
     envelope::{self, Format},
-    realtime::{Envelope, Error as ErrorMessage, envelope::Message as Body, error::Code as ErrorCode},
+    realtime::{Envelope, Error as ErrorMessage, envelope::Message as Body},
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -56,7 +57,7 @@ impl Delivery {
 
 impl Session {
     /// Answers a request of this session with an error envelope (spec/realtime-core.md 4.3).
-    pub fn answer_error(&self, cid: String, code: ErrorCode, message: impl Into<String>) {
+    pub fn answer_error(&self, cid: String, code: RealtimeCode, message: impl Into<String>) {
         let error = ErrorMessage { code: code.into(), message: message.into(), ..ErrorMessage::default() };
         Delivery::answer(cid, Some(Body::Error(error))).to(self);
     }

@@ -8,7 +8,7 @@ mod registry;
 mod session;
 
 pub use delivery::Delivery;
-pub use outbound::{Close, Outbound, OutboundLimits};
+pub use outbound::{Outbound, OutboundLimits};
 pub use presence::{JoinError, Joined, Mode, Rule, StreamKey, Streams};
 pub use registry::{Registry, TooManySockets};
 pub use session::{Identity, Session};
@@ -16,6 +16,7 @@ pub use session::{Identity, Session};
 use crate::{config::Config, telemetry::Metrics};
 use kizuna_protocol::{
     api::Notification,
+    code::Close,
     realtime::{Notifications, envelope},
 };
 use std::sync::Arc;
@@ -96,7 +97,7 @@ fn close_each(sessions: &[Arc<Session>], notice: Option<&envelope::Message>) {
         if let Some(delivery) = &mut delivery {
             delivery.to(session);
         }
-        session.outbound().close(Close::SERVER_SIDE);
+        session.outbound().close(Close::DISCONNECTED);
     }
 }
 

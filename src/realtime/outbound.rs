@@ -1,47 +1,13 @@
 //! What waits to be written to one client: a bounded queue that never makes the sender wait.
 
 use futures_util::task::AtomicWaker;
+use kizuna_protocol::code::Close;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     task::{Context, Poll},
 };
 use tokio_tungstenite::tungstenite::Message;
-
-/// Why the server closes a socket: the close frame's code and reason, and the name under which it is counted.
-/// Codes and texts: spec/realtime-core.md 2.5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Close {
-    /// The close frame's code (RFC 6455 section 7.4).
-    pub code: u16,
-    /// The close frame's reason, as clients see it.
-    pub reason: &'static str,
-    /// The name in metrics and logs.
-    pub kind: &'static str,
-}
-
-impl Close {
-    /// The account is gone or banned, or a newer socket took its place.
-    pub const SERVER_SIDE: Self =
-        Self { code: 1000, reason: "server-side session disconnect", kind: "server_side" };
-    /// The client reads more slowly than it is sent to.
-    pub const SLOW: Self = Self { code: 1000, reason: "session outgoing queue full", kind: "slow" };
-    /// The client was silent for too long. Neutral where Nakama shows socket addresses.
-    pub const SILENT: Self = Self { code: 1000, reason: "no sign of life", kind: "silent" };
-    /// A text frame on a protobuf socket, or the reverse.
-    pub const WRONG_FRAME: Self =
-        Self { code: 1000, reason: "received unexpected WebSocket message type", kind: "wrong_frame" };
-    /// The frame is no envelope.
-    pub const MALFORMED: Self = Self { code: 1000, reason: "received malformed payload", kind: "malformed" };
-    /// An envelope without a request, or with one that only the server may send.
-    pub const NO_REQUEST: Self = Self { code: 1000, reason: "error processing message", kind: "no_request" };
-    /// Larger than `socket.max_message_size_bytes`.
-    pub const TOO_BIG: Self = Self { code: 1009, reason: "", kind: "too_big" };
-    /// The server stops.
-    pub const STOPPING: Self = Self { code: 1001, reason: "server is stopping", kind: "stopping" };
-    /// A handler failed in a way it should not have; this session alone ends.
-    pub const INTERNAL: Self = Self { code: 1011, reason: "internal error", kind: "internal" };
-}
 
 /// Bounds of one client's queue.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +51,7 @@ impl Outbound {
         state.bytes += message.len();
         state.queue.push_back(message);
         if state.queue.len() > self.limits.messages || state.bytes > self.limits.bytes {
-            *state = State { close: Some(Close::SLOW), ..State::default() };
+            *state = State { close: Some(Close::QUEUE_FULL), ..State::default() };
             drop(state);
             self.reader.wake();
         } else if wakes {
@@ -146,20 +112,20 @@ mod tests {
     fn what_is_queued_before_a_close_is_still_taken() {
         let outbound = queue(10, 100);
         outbound.push(Message::text("a"));
-        outbound.close(Close::SERVER_SIDE);
+        outbound.close(Close::DISCONNECTED);
         outbound.push(Message::text("too late"));
         let mut batch = VecDeque::new();
         assert_eq!(outbound.try_take(&mut batch), Poll::Ready(None));
         assert_eq!(batch, [Message::text("a")]);
         batch.clear();
-        assert_eq!(outbound.try_take(&mut batch), Poll::Ready(Some(Close::SERVER_SIDE)));
+        assert_eq!(outbound.try_take(&mut batch), Poll::Ready(Some(Close::DISCONNECTED)));
     }
 
     #[test]
     fn one_message_too_many_closes_as_slow() {
         let outbound = queue(2, 100);
         (0..3).for_each(|_| outbound.push(Message::text("a")));
-        assert_eq!(outbound.closing(), Some(Close::SLOW));
+        assert_eq!(outbound.closing(), Some(Close::QUEUE_FULL));
     }
 
     #[test]
@@ -168,14 +134,14 @@ mod tests {
         outbound.push(Message::text("1234"));
         assert_eq!(outbound.closing(), None);
         outbound.push(Message::text("5"));
-        assert_eq!(outbound.closing(), Some(Close::SLOW));
+        assert_eq!(outbound.closing(), Some(Close::QUEUE_FULL));
     }
 
     #[test]
     fn the_first_reason_stays() {
         let outbound = queue(1, 1);
-        outbound.close(Close::SILENT);
-        outbound.close(Close::SERVER_SIDE);
-        assert_eq!(outbound.closing(), Some(Close::SILENT));
+        outbound.close(Close::IDLE_TIMEOUT);
+        outbound.close(Close::DISCONNECTED);
+        assert_eq!(outbound.closing(), Some(Close::IDLE_TIMEOUT));
     }
 }

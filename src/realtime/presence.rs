@@ -31,7 +31,7 @@ pub struct StreamKey {
 
 /// One stream; it exists as long as it has members.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     key: StreamKey,
     /// Guards the members and the order of what they are told. Taken after the map's shard is free, never before it.
     members: Mutex<Members>,

@@ -5,10 +5,13 @@ use crate::{
     features::Services,
     lifecycle::Lifecycle,
     net::envelopes::{self, Verdict},
-    realtime::{Close, Session},
+    realtime::Session,
 };
 use futures_util::{SinkExt, StreamExt};
-use kizuna_protocol::envelope::{self, Format};
+use kizuna_protocol::{
+    code::Close,
+    envelope::{self, Format},
+};
 use std::{
     collections::VecDeque,
     future::Future,
@@ -53,8 +56,6 @@ pub(super) struct Timing {
 pub(super) enum End {
     /// The server closes it.
     Close(Close),
-    /// The client broke the WebSocket protocol: 1002 with this text.
-    Violation(&'static str),
     /// The client closed it; the answer is on its way.
     ByClient,
     /// The connection is gone.
@@ -65,10 +66,10 @@ impl End {
     /// The name under which it is counted.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Close(close) => close.kind,
-            Self::Violation(_) => "protocol_violation",
-            Self::ByClient => "by_client",
-            Self::Lost => "lost",
+            Self::Close(Close::MESSAGE_TOO_BIG) => "message too big",
+            Self::Close(close) => close.reason,
+            Self::ByClient => "closed by the client",
+            Self::Lost => "connection lost",
         }
     }
 }
@@ -121,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let step = std::future::poll_fn(|context| {
                 if stopping.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Step::End(End::Close(Close::STOPPING)));
+                    return Poll::Ready(Step::End(End::Close(Close::SHUTTING_DOWN)));
                 }
                 self.poll_step(context)
             })
@@ -136,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(Some(end)) => return end,
                 Err(_) => {
                     tracing::error!(session_id = %self.session.id(), "a handler panicked; its session ends");
-                    return End::Close(Close::INTERNAL);
+                    return End::Close(Close::INTERNAL_ERROR);
                 }
             }
         }
@@ -213,18 +214,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// The client does not read: not for longer than `write_wait`, and not past the bound of its queue.
     fn poll_stuck(&mut self, context: &mut Context<'_>) -> Poll<End> {
         // To be woken when the queue overflows, even though nothing can be written now.
-        if self.session.outbound().poll_closing(context) == Some(Close::SLOW) {
-            return Poll::Ready(End::Close(Close::SLOW));
+        if self.session.outbound().poll_closing(context) == Some(Close::QUEUE_FULL) {
+            return Poll::Ready(End::Close(Close::QUEUE_FULL));
         }
         let wait = self.timing.write_wait;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(wait)));
-        stuck.as_mut().poll(context).map(|()| End::Close(Close::SLOW))
+        stuck.as_mut().poll(context).map(|()| End::Close(Close::QUEUE_FULL))
     }
 
     fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<End> {
         while self.alive.as_mut().poll(context).is_ready() {
             if self.pinged {
-                return Poll::Ready(End::Close(Close::SILENT));
+                return Poll::Ready(End::Close(Close::IDLE_TIMEOUT));
             }
             self.pinged = true;
             self.alive.as_mut().reset(self.deadline);
@@ -253,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match message {
             Message::Text(text) if self.session.format() == Format::Json => self.request(services, text.as_bytes()),
             Message::Binary(bytes) if self.session.format() == Format::Protobuf => self.request(services, &bytes),
-            Message::Text(_) | Message::Binary(_) => Some(End::Close(Close::WRONG_FRAME)),
+            Message::Text(_) | Message::Binary(_) => Some(End::Close(Close::UNEXPECTED_FRAME_TYPE)),
             Message::Pong(_) => {
                 self.sign_of_life();
                 None
@@ -276,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.sign_of_life();
         }
         let Ok(envelope) = envelope::decode(self.session.format(), payload) else {
-            return Some(End::Close(Close::MALFORMED));
+            return Some(End::Close(Close::MALFORMED_PAYLOAD));
         };
         match envelopes::dispatch(services, &self.session, envelope) {
             Verdict::Stay => None,
@@ -292,9 +293,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let _ = timeout(self.timing.write_wait, self.socket.flush()).await;
                 return;
             }
-            End::Violation(reason) => CloseFrame { code: CloseCode::Protocol, reason: reason.into() },
             End::Close(close) => {
-                if close != Close::SLOW {
+                if close != Close::QUEUE_FULL {
                     let _ = timeout(self.timing.write_wait, self.write_rest()).await;
                 }
                 CloseFrame { code: close.code.into(), reason: close.reason.into() }
@@ -337,17 +337,17 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S
 /// What a fault of the transport means for the socket.
 fn end_of(error: &WsError) -> End {
     match error {
-        WsError::Capacity(CapacityError::MessageTooLong { .. }) => End::Close(Close::TOO_BIG),
-        WsError::Utf8(_) => End::Close(Close::MALFORMED),
-        WsError::Protocol(ProtocolError::UnmaskedFrameFromClient) => End::Violation("bad MASK"),
-        WsError::Protocol(ProtocolError::NonZeroReservedBits) => End::Violation("RSV1 set"),
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => End::Close(Close::MESSAGE_TOO_BIG),
+        WsError::Utf8(_) => End::Close(Close::MALFORMED_PAYLOAD),
+        WsError::Protocol(ProtocolError::UnmaskedFrameFromClient) => End::Close(Close::BAD_MASK),
+        WsError::Protocol(ProtocolError::NonZeroReservedBits) => End::Close(Close::RESERVED_BIT),
         WsError::Protocol(
             ProtocolError::UnknownControlFrameType(_)
             | ProtocolError::UnknownDataFrameType(_)
             | ProtocolError::InvalidOpcode(_),
-        ) => End::Violation("bad opcode"),
+        ) => End::Close(Close::BAD_OPCODE),
         WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => End::Lost,
-        WsError::Protocol(_) => End::Violation("protocol error"),
+        WsError::Protocol(_) => End::Close(Close::BAD_OPCODE),
         _ => End::Lost,
     }
 }

@@ -6,7 +6,7 @@ mod connection;
 use crate::{
     features::{Client, Services},
     lifecycle::Lifecycle,
-    realtime::{Close, OutboundLimits, Session},
+    realtime::{OutboundLimits, Session},
 };
 use bytes::Bytes;
 use connection::{Connection, Timing};
@@ -18,7 +18,7 @@ use hyper::{
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
-use kizuna_protocol::envelope::Format;
+use kizuna_protocol::{code::Close, envelope::Format};
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -176,7 +176,7 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     let registered =
         services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
     if registered.is_err() {
-        session.outbound().close(Close::SERVER_SIDE);
+        session.outbound().close(Close::DISCONNECTED);
     }
     let mut connection = Connection::new(socket, session.clone(), timing);
     let end = connection.serve(services, lifecycle).await;
