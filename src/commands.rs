@@ -123,7 +123,7 @@ impl From<StartError> for Failure {
 pub fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(settings) => serve(settings),
-        Command::Check(settings) => settings.load().map(|_| print("The configuration is in order.")),
+        Command::Check(settings) => check(settings),
         Command::Migrate { action, settings } => migrate(action, settings),
         Command::Healthcheck(settings) => healthcheck(settings),
         Command::Token { user, r#use, settings } => token(&user, r#use, settings),
@@ -135,6 +135,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+fn check(settings: Settings) -> Result<(), Failure> {
+    Server::check(&settings.load()?)?;
+    print("The configuration is in order.");
+    Ok(())
 }
 
 fn serve(settings: Settings) -> Result<(), Failure> {
@@ -161,37 +167,34 @@ fn announce(running: &Running) {
     }
     if let Some(provider) = running.dev_provider() {
         print(format!("listening dev_provider {provider}"));
-        print(format!(
-            "\nSign in through the bridge, as anybody:\n\n  curl -s http://{http}/v2/account/authenticate/custom -u {key}: \\\n    \
-             -d \"{{\\\"id\\\":\\\"$(curl -s 'http://{provider}/token?user=ann&format=text')\\\"}}\"\n\n\
-             or in a browser: http://{provider}/",
-            http = running.http(),
-            key = running.server_key(),
-        ));
+        print(format!("\nSign in through the bridge, as anybody:\n\n  {}\n\nor in a browser: http://{provider}/", running.provider().map(|provider| provider.curl_line("ann")).unwrap_or_default()));
     }
 }
 
 fn migrate(action: MigrateAction, settings: Settings) -> Result<(), Failure> {
     use kizuna::store::Store;
     let config = settings.load()?;
-    let status = match action {
-        MigrateAction::Up => Store::migrate_up(&config.store, &config.data_dir, &Clock::system()),
-        MigrateAction::Status => Store::migration_status(&config.store, &config.data_dir),
-    };
-    print(status.map_err(Failure::new)?);
+    if let MigrateAction::Up = action {
+        let applied = Store::migrate_up(&config.store, &config.data_dir, &Clock::system()).map_err(Failure::new)?;
+        applied.iter().for_each(|name| print(format!("applied  {name}")));
+    }
+    for state in Store::migration_status(&config.store, &config.data_dir).map_err(Failure::new)? {
+        print(format!("{}  {}", if state.applied { "done   " } else { "pending" }, state.name));
+    }
     Ok(())
 }
 
 fn token(user: &str, kind: TokenUse, settings: Settings) -> Result<(), Failure> {
     use kizuna::net::provider::{DevProvider, TokenUse as Use};
     let config = settings.load()?;
-    let provider = DevProvider::load_or_create(&config.data_dir, Clock::system(), Entropy::system(), &config.dev_provider)
+    let folder = DevProvider::folder(&config.data_dir);
+    let provider = DevProvider::for_minting(&folder, Clock::system(), Entropy::system(), &config.dev_provider)
         .map_err(Failure::new)?;
     let kind = match kind {
         TokenUse::Access => Use::Access,
         TokenUse::Id => Use::Id,
     };
-    print(provider.mint(user, kind));
+    print(provider.mint(user, kind, None).map_err(Failure::new)?);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ pub mod features;
 pub mod hooks;
 pub mod identity;
 pub mod lifecycle;
-// pub mod net;
+pub mod net;
 pub mod realtime;
 pub mod store;
 pub mod telemetry;

@@ -1,18 +1,18 @@
-//! `GET /ws`: the handshake's checks and the upgrade. What happens on the socket afterwards is in [`connection`].
+//! `GET /ws`: the handshake's checks and the upgrade. What happens on the socket afterwards is in [`live`].
 //! Source: spec/realtime-core.md section 1.
 
-mod connection;
+mod live;
 
 use crate::{
     features::{Client, Services},
     lifecycle::Lifecycle,
+    net::{accept::Connection, respond::Response},
     realtime::{OutboundLimits, Session},
 };
-use bytes::Bytes;
-use connection::{Connection, Timing};
+use live::{LiveSocket, Timing};
 use http_body_util::Full;
 use hyper::{
-    Request, Response, StatusCode,
+    Request, StatusCode,
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
     upgrade::Upgraded,
@@ -37,22 +37,31 @@ const BAD_TOKEN: Refusal = (StatusCode::UNAUTHORIZED, "Missing or invalid token\
 const NO_UPGRADE: Refusal = (StatusCode::BAD_REQUEST, "Bad Request\n");
 const TOO_MANY: Refusal = (StatusCode::TOO_MANY_REQUESTS, "Too many sockets of this user\n");
 
-/// Answers a request for `/ws`: 101, and the socket lives on in a task of its own; or a refusal.
-pub fn upgrade(
-    services: &Arc<Services>,
-    lifecycle: &Lifecycle,
-    _client: Client,
-    mut request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    match handshake(services, &request) {
+/// A request for a socket, with all that came with it.
+#[derive(Debug)]
+pub struct Handshake {
+    /// The request; `hyper::upgrade::on` takes the stream out of it.
+    pub request: Request<Incoming>,
+    /// Who asks, with the port where no proxy hides it.
+    pub client: Client,
+    /// The connection; kept as long as the socket is open, so that it counts.
+    pub connection: Arc<Connection>,
+}
+
+/// Answers a request for a socket: 101, and it lives on in a task of its own; or a refusal.
+pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
+    let Handshake { mut request, client, connection } = handshake;
+    match check(services, &request) {
         Ok((session, accept)) => {
             let upgrade = hyper::upgrade::on(&mut request);
-            let (services, stop) = (services.clone(), lifecycle.clone());
-            lifecycle.spawn(async move {
+            let services = services.clone();
+            tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), client = ?client.address, "socket");
+            connection.lifecycle.clone().spawn(async move {
                 match upgrade.await {
-                    Ok(upgraded) => run(&services, &stop, session, upgraded).await,
+                    Ok(upgraded) => run(&services, &connection.lifecycle, session, upgraded).await,
                     Err(error) => tracing::debug!(%error, "the client went away during the handshake"),
                 }
+                drop(connection);
             });
             switching_protocols(&accept)
         }
@@ -61,7 +70,7 @@ pub fn upgrade(
 }
 
 /// The checks in Nakama's order: format, token, WebSocket headers.
-fn handshake(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Session>, String), Refusal> {
+fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Session>, String), Refusal> {
     let query = Query::of(request.uri().query().unwrap_or_default());
     let format = match query.format.as_deref() {
         None | Some("" | "json") => Format::Json,
@@ -126,7 +135,7 @@ fn websocket_key(request: &Request<Incoming>) -> Option<String> {
     (asked && version && decoded.len() == 16).then(|| derive_accept_key(key))
 }
 
-fn switching_protocols(accept: &str) -> Response<Full<Bytes>> {
+fn switching_protocols(accept: &str) -> Response {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -138,7 +147,7 @@ fn switching_protocols(accept: &str) -> Response<Full<Bytes>> {
     response
 }
 
-fn refuse((status, text): Refusal) -> Response<Full<Bytes>> {
+fn refuse((status, text): Refusal) -> Response {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -178,13 +187,13 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     if registered.is_err() {
         session.outbound().close(Close::DISCONNECTED);
     }
-    let mut connection = Connection::new(socket, session.clone(), timing);
-    let end = connection.serve(services, lifecycle).await;
+    let mut live = LiveSocket::new(socket, session.clone(), timing);
+    let end = live.serve(services, lifecycle).await;
     // Others hear of the leave before this client sees its close frame.
     services.realtime.disconnect(&session);
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
     tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
-    connection.close(end).await;
+    live.close(end).await;
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl End {
 }
 
 /// A WebSocket and its session.
-pub(super) struct Connection<S> {
+pub(super) struct LiveSocket<S> {
     socket: WebSocketStream<S>,
     session: Arc<Session>,
     timing: Timing,
@@ -99,7 +99,7 @@ enum Step {
     End(End),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     pub(super) fn new(socket: WebSocketStream<S>, session: Arc<Session>, timing: Timing) -> Self {
         Self {
             socket,
