@@ -5,7 +5,7 @@ use super::{
     db::{self, Row, Transaction},
     users,
 };
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use std::fmt;
 use uuid::Uuid;
 
@@ -68,17 +68,11 @@ const SET_CUSTOM: &str = "UPDATE users SET custom_id = ?3, update_time = ?2 WHER
 const SET_EMAIL: &str = "UPDATE users SET email = ?3, password = ?4, update_time = ?2 WHERE id = ?1";
 const INSERT_DEVICE: &str = "INSERT INTO user_device (id, user_id) VALUES (?1, ?2)";
 const DELETE_DEVICE: &str = "DELETE FROM user_device WHERE id = ?1 AND user_id = ?2";
-/// SQLite's rowid is the order of insertion; Nakama leaves the order open.
-const DEVICES: &str = "SELECT user_id, id FROM user_device WHERE user_id = ?1 ORDER BY rowid";
 const IDENTIFIERS: &str = "SELECT id, custom_id, email, \
      (facebook_id IS NOT NULL) + (google_id IS NOT NULL) + (gamecenter_id IS NOT NULL) + (steam_id IS NOT NULL) \
      + (facebook_instant_game_id IS NOT NULL) + (apple_id IS NOT NULL), \
      (SELECT count(*) FROM user_device WHERE user_id = users.id) \
      FROM users WHERE id = ?1";
-
-pub(super) fn devices(conn: &Connection, user_id: Uuid) -> Result<Vec<String>, StoreError> {
-    db::many(conn, DEVICES, params![db::key(&user_id)], |row| row.get(1))
-}
 
 pub(super) fn insert_device(tx: &Transaction<'_>, id: &str, user_id: Uuid) -> Result<(), StoreError> {
     db::run(tx, INSERT_DEVICE, params![id, db::key(&user_id)]).map(drop)

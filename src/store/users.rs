@@ -4,6 +4,7 @@ use super::{
     Notice, Revocation, Store, StoreError,
     db::{self, Row, Transaction},
     links, outbox, revocations,
+    writer::Undo,
 };
 use rusqlite::{Connection, params};
 use std::{collections::HashSet, fmt};
@@ -186,7 +187,9 @@ impl Store {
     /// When it could not be stored; then it was not.
     pub async fn create_user(&self, new: NewUser) -> Result<Created, StoreError> {
         let (clock, most) = (self.clock.clone(), self.limits.outbox_size);
-        self.db.write(move |tx| create_user(tx, &new, clock.unix_micros(), most)).await
+        let one_statement = new.notices.is_empty() && !matches!(new.identifier, NewIdentifier::Device(_));
+        let undo = if one_statement { Undo::Statement } else { Undo::Savepoint };
+        self.db.write_with(undo, move |tx| create_user(tx, &new, clock.unix_micros(), most)).await
     }
 
     /// The whole account; `None` when there is none.
@@ -195,8 +198,16 @@ impl Store {
     /// When the database cannot be read.
     pub fn account(&self, id: Uuid) -> Result<Option<Account>, StoreError> {
         self.db.read(|conn| {
-            let found = db::one(conn, ACCOUNT_BY_ID, params![db::key(&id)], account_of)?;
-            found.map(|account| Ok(Account { devices: links::devices(conn, id)?, ..account })).transpose()
+            let mut account: Option<Account> = None;
+            db::many(conn, ACCOUNT_BY_ID, params![db::key(&id)], |row| {
+                let account = match &mut account {
+                    Some(account) => account,
+                    none => none.insert(account_of(row)?),
+                };
+                account.devices.extend(row.get::<Option<String>>(22)?);
+                Ok(())
+            })?;
+            Ok(account)
         })
     }
 
@@ -287,8 +298,8 @@ const LOGIN_BY_CUSTOM: &str = "SELECT id, username, disable_time, password FROM 
 const LOGIN_BY_EMAIL: &str = "SELECT id, username, disable_time, password FROM users WHERE email = ?1";
 const LOGIN_BY_USERNAME: &str = "SELECT id, username, disable_time, password FROM users WHERE username = ?1";
 const LOGIN_BY_ID: &str = "SELECT id, username, disable_time, password FROM users WHERE id = ?1";
-const LOGIN_BY_DEVICE: &str = "SELECT users.id, username, disable_time, password FROM user_device \
-     JOIN users ON users.id = user_device.user_id WHERE user_device.id = ?1";
+const LOGIN_BY_DEVICE: &str = "SELECT users.id, username, disable_time, password FROM users \
+     JOIN user_device ON user_device.user_id = users.id WHERE user_device.id = ?1";
 
 const INSERT_USER: &str = "INSERT INTO users (id, username, custom_id, email, password, create_time, update_time) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
@@ -300,17 +311,20 @@ const UPDATE_PROFILE: &str = "UPDATE users SET username = ?2, display_name = ?3,
 /// The columns of [`User`], in the order that [`user_of`] reads.
 macro_rules! user_columns {
     () => {
-        "id, username, display_name, avatar_url, lang_tag, location, timezone, metadata, facebook_id, google_id, \
+        "users.id, username, display_name, avatar_url, lang_tag, location, timezone, metadata, facebook_id, google_id, \
          gamecenter_id, steam_id, facebook_instant_game_id, apple_id, edge_count, create_time, update_time"
     };
 }
 const USER_BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
 const USER_BY_USERNAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE username = ?1");
 const USER_BY_FACEBOOK_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE facebook_id = ?1");
+/// One row for each device, or one without: account and devices as they are at one moment. SQLite's rowid is the order of
+/// insertion; Nakama leaves the order open.
 const ACCOUNT_BY_ID: &str = concat!(
     "SELECT ",
     user_columns!(),
-    ", wallet, email, custom_id, verify_time, disable_time FROM users WHERE id = ?1"
+    ", wallet, email, custom_id, verify_time, disable_time, user_device.id \
+     FROM users LEFT JOIN user_device ON user_device.user_id = users.id WHERE users.id = ?1 ORDER BY user_device.rowid"
 );
 
 pub(super) fn find_login(conn: &Connection, who: Identifier<'_>) -> Result<Option<Login>, StoreError> {
