@@ -179,7 +179,7 @@ fn migrate(action: MigrateAction, settings: Settings) -> Result<(), Failure> {
         applied.iter().for_each(|name| print(format!("applied  {name}")));
     }
     for state in Store::migration_status(&config.store, &config.data_dir).map_err(Failure::new)? {
-        print(format!("{}  {}", if state.applied { "done   " } else { "pending" }, state.name));
+        print(format!("{}  {}", if state.applied_at.is_some() { "done   " } else { "pending" }, state.name));
     }
     Ok(())
 }
