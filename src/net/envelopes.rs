@@ -22,6 +22,7 @@ pub(super) enum Verdict {
 
 /// Serves one request. Requests of one session are served one after another, in the order in which they came.
 pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelope: Envelope) -> Verdict {
+    services.metrics.messages_received.inc();
     let Envelope { cid, message } = envelope;
     let Some(body) = message else {
         session.answer_error(cid, RealtimeCode::MissingPayload, "Missing message.");

@@ -1,16 +1,12 @@
 //! One socket's loop: a single task that reads frames, writes what waits, and watches the time. Generic over the byte stream,
 //! so its tests need no network. Rules: spec/realtime-core.md section 2.
 
-use crate::{
-    features::Services,
-    lifecycle::Lifecycle,
-    net::envelopes::{self, Verdict},
-    realtime::Session,
-};
+use crate::{net::envelopes::Verdict, realtime::Session};
 use futures_util::{SinkExt, StreamExt};
 use kizuna_protocol::{
     code::Close,
     envelope::{self, Format},
+    realtime::Envelope,
 };
 use std::{
     collections::VecDeque,
@@ -117,8 +113,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     /// Serves the socket until it ends. A panic in a handler ends this socket and nothing else.
-    pub(super) async fn serve(&mut self, services: &Arc<Services>, lifecycle: &Lifecycle) -> End {
-        let mut stopping = pin!(lifecycle.draining());
+    pub(super) async fn serve(
+        &mut self,
+        stopping: impl Future<Output = ()>,
+        dispatch: impl Fn(&Arc<Session>, Envelope) -> Verdict,
+    ) -> End {
+        let mut stopping = pin!(stopping);
         loop {
             let step = std::future::poll_fn(|context| {
                 if stopping.as_mut().poll(context).is_ready() {
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                 Step::Frame(message) => message,
                 Step::End(end) => return end,
             };
-            let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(services, message)));
+            let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(&dispatch, message)));
             match handled {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
@@ -250,10 +250,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     /// One frame; an end if it ends the socket.
-    fn handle(&mut self, services: &Arc<Services>, message: Message) -> Option<End> {
+    fn handle(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, message: Message) -> Option<End> {
         match message {
-            Message::Text(text) if self.session.format() == Format::Json => self.request(services, text.as_bytes()),
-            Message::Binary(bytes) if self.session.format() == Format::Protobuf => self.request(services, &bytes),
+            Message::Text(text) if self.session.format() == Format::Json => self.request(dispatch, text.as_bytes()),
+            Message::Binary(bytes) if self.session.format() == Format::Protobuf => self.request(dispatch, &bytes),
             Message::Text(_) | Message::Binary(_) => Some(End::Close(Close::UNEXPECTED_FRAME_TYPE)),
             Message::Pong(_) => {
                 self.sign_of_life();
@@ -269,8 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
-    fn request(&mut self, services: &Arc<Services>, payload: &[u8]) -> Option<End> {
-        services.metrics.messages_received.inc();
+    fn request(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, payload: &[u8]) -> Option<End> {
         self.messages_until_alive -= 1;
         if self.messages_until_alive == 0 {
             self.messages_until_alive = self.timing.backoff_threshold;
@@ -279,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         let Ok(envelope) = envelope::decode(self.session.format(), payload) else {
             return Some(End::Close(Close::MALFORMED_PAYLOAD));
         };
-        match envelopes::dispatch(services, &self.session, envelope) {
+        match dispatch(&self.session, envelope) {
             Verdict::Stay => None,
             Verdict::End(close) => Some(End::Close(close)),
         }
@@ -349,5 +348,138 @@ fn end_of(error: &WsError) -> End {
         WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => End::Lost,
         WsError::Protocol(_) => End::Close(Close::BAD_OPCODE),
         _ => End::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{identity::session::SessionClaims, realtime::OutboundLimits};
+    use kizuna_protocol::realtime::{Ping, Pong, envelope::Message as Body};
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+    use uuid::Uuid;
+
+    const TIMING: Timing = Timing {
+        ping_period: Duration::from_secs(15),
+        pong_wait: Duration::from_secs(25),
+        backoff_threshold: 20,
+        write_wait: Duration::from_secs(5),
+        close_ack_wait: Duration::from_secs(2),
+    };
+
+    fn session() -> Arc<Session> {
+        let claims = SessionClaims {
+            user_id: Uuid::from_u128(1),
+            username: "ann".into(),
+            vars: Arc::default(),
+            token_id: None,
+            expires_unix: 0,
+            issued_unix: 0,
+            signature: [0; 32],
+        };
+        let limits = OutboundLimits { messages: 1_000, bytes: 1 << 20 };
+        Session::new(Arc::new(claims), Uuid::from_u128(2), Format::Json, false, limits)
+    }
+
+    fn pong(session: &Arc<Session>, envelope: Envelope) -> Verdict {
+        assert!(matches!(envelope.message, Some(Body::Ping(Ping {}))));
+        crate::realtime::Delivery::answer(envelope.cid, Some(Body::Pong(Pong {}))).to(session);
+        Verdict::Stay
+    }
+
+    /// A socket that is being served, and its client's end over a pipe that holds `room` bytes.
+    async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
+        let (server, client) = duplex(room);
+        let session = session();
+        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut live = LiveSocket::new(socket, session.clone(), TIMING);
+        let serving = tokio::spawn(async move {
+            let end = live.serve(std::future::pending(), pong).await;
+            live.close(end.clone()).await;
+            end
+        });
+        (serving, session, WebSocketStream::from_raw_socket(client, Role::Client, None).await)
+    }
+
+    fn seconds(since: Instant) -> u64 {
+        since.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_answers_is_pinged_every_15_seconds() {
+        let (_serving, _session, mut client) = served(4_096).await;
+        let start = Instant::now();
+        for expected in [15, 30, 45] {
+            // Reading answers the ping.
+            assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+            assert_eq!(seconds(start), expected);
+            client.flush().await.expect("the pong goes out");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_closed_after_25_seconds() {
+        let (serving, _session, client) = served(4_096).await;
+        let start = Instant::now();
+        // Nobody reads, so nothing is answered.
+        let end = serving.await.expect("it ends");
+        assert_eq!(end, End::Close(Close::IDLE_TIMEOUT));
+        assert_eq!(seconds(start), 25 + TIMING.close_ack_wait.as_secs());
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_20th_message_is_a_sign_of_life() {
+        let (serving, _session, mut client) = served(1 << 20).await;
+        let start = Instant::now();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
+        }
+        // Its pongs never come; the 20th message at 20 s has moved the deadline to 45 s.
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::IDLE_TIMEOUT));
+        assert_eq!(seconds(start), 45 + TIMING.close_ack_wait.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_reading_is_closed_when_a_write_takes_too_long() {
+        let (serving, session, client) = served(64).await;
+        let start = Instant::now();
+        session.outbound().push(Message::text("x".repeat(1_000)));
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+        assert_eq!(seconds(start), 2 * TIMING.write_wait.as_secs(), "the write, then the close frame");
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overflow_ends_a_stuck_client_at_once() {
+        let (serving, session, client) = served(64).await;
+        session.outbound().push(Message::text("x".repeat(1_000)));
+        tokio::task::yield_now().await;
+        (0..=1_000).for_each(|_| session.outbound().push(Message::text("y")));
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_queued_before_a_close_arrives_before_it() {
+        let (serving, session, mut client) = served(4_096).await;
+        session.outbound().push(Message::text("last words"));
+        session.outbound().close(Close::DISCONNECTED);
+        assert_eq!(client.next().await.expect("open").expect("a frame"), Message::text("last words"));
+        assert!(matches!(client.next().await, Some(Ok(Message::Close(Some(frame)))) if frame.reason == Close::DISCONNECTED.reason));
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_handler_ends_its_session_and_nothing_else() {
+        let (server, client) = duplex(4_096);
+        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut live = LiveSocket::new(socket, session(), TIMING);
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
+        let end = live.serve(std::future::pending(), |_, _| panic!("on purpose")).await;
+        assert_eq!(end, End::Close(Close::INTERNAL_ERROR));
     }
 }

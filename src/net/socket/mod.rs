@@ -6,7 +6,7 @@ mod live;
 use crate::{
     features::{Client, Services},
     lifecycle::Lifecycle,
-    net::{accept::Connection, respond::Response},
+    net::{accept::Connection, envelopes, respond::Response},
     realtime::{OutboundLimits, Session},
 };
 use live::{LiveSocket, Timing};
@@ -188,7 +188,7 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
         session.outbound().close(Close::DISCONNECTED);
     }
     let mut live = LiveSocket::new(socket, session.clone(), timing);
-    let end = live.serve(services, lifecycle).await;
+    let end = live.serve(lifecycle.draining(), |session, envelope| envelopes::dispatch(services, session, envelope)).await;
     // Others hear of the leave before this client sees its close frame.
     services.realtime.disconnect(&session);
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
