@@ -95,7 +95,7 @@ fn answer(id: String, session: &Session, found: &Joined, size: Size) -> Match {
         match_id: id,
         size: i32::try_from(counted).unwrap_or(i32::MAX),
         presences,
-        r#self: Some(session.presence().clone()),
+        self_: Some(session.presence().clone()),
         ..Match::default()
     }
 }

@@ -1,11 +1,29 @@
 //! Decisions: one file a feature, its HTTP and realtime operations side by side. Operations know no transport: a typed request
 //! in, a typed response out.
 
+pub mod account;
+pub mod authenticate;
+pub mod links;
+pub mod matches;
+pub mod passwords;
+pub mod rpc;
+mod rules;
+pub mod session;
+pub mod users;
+
+#[cfg(test)]
+mod testing;
+
 use crate::{
     clock::{Clock, Entropy},
     config::Config,
+    hooks::{HookContext, HookUser, Hooks},
+    identity::session::{SessionClaims, SessionTokens},
+    realtime::Realtime,
+    store::Store,
     telemetry::Metrics,
 };
+use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use uuid::Uuid;
 
@@ -20,6 +38,16 @@ pub struct Services {
     pub entropy: Entropy,
     /// The counters.
     pub metrics: Metrics,
+    /// Accounts and all else that outlives the process.
+    pub store: Store,
+    /// Session tokens.
+    pub tokens: SessionTokens,
+    /// What runs around authentication.
+    pub hooks: Hooks,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// Who is connected.
+    pub realtime: Realtime,
 }
 
 /// Who sends a request, before anything is known of the person: the network's view.
@@ -29,6 +57,12 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// Its port, where no proxy hides it.
     pub port: Option<u16>,
+}
+
+impl Client {
+    fn hook_context(&self) -> HookContext {
+        HookContext { client_address: self.address, client_port: self.port, user: None }
+    }
 }
 
 /// A signed-in user, as the session token says: never read from the database.
@@ -46,4 +80,28 @@ pub struct Caller {
     pub token_id: Option<Uuid>,
     /// When the session token ends, in seconds since 1970.
     pub expires_unix: i64,
+}
+
+impl Caller {
+    /// Whom a valid session token stands for.
+    pub fn new(client: Client, claims: &SessionClaims) -> Self {
+        Self {
+            client,
+            user_id: claims.user_id,
+            username: Arc::clone(&claims.username),
+            vars: Arc::clone(&claims.vars),
+            token_id: claims.token_id,
+            expires_unix: claims.expires_unix,
+        }
+    }
+
+    fn hook_context(&self) -> HookContext {
+        let user = HookUser {
+            id: self.user_id,
+            username: Arc::clone(&self.username),
+            vars: Arc::clone(&self.vars),
+            expires_unix: self.expires_unix,
+        };
+        HookContext { user: Some(user), ..self.client.hook_context() }
+    }
 }

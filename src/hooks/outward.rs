@@ -1,12 +1,15 @@
 //! POSTing JSON to a configured address: one client for each webhook, no redirects, bounded in time and size.
 
-use crate::config::{ConfigError, Secret, Webhook};
+use crate::config::{ConfigError, Secret, Webhook, is_loopback};
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
     redirect::Policy,
 };
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 /// A web address that can be POSTed to.
 pub(super) struct Target {
@@ -36,8 +39,9 @@ impl Target {
         let timeout = Duration::from_millis(webhook.timeout_ms.max(1));
         let mut builder = Client::builder().redirect(Policy::none()).referer(false).timeout(timeout);
         if url.scheme() == "http" {
-            // Loopback: no proxy, and no need of the system's certificates.
-            builder = builder.no_proxy().tls_certs_only([]);
+            // Loopback: no proxy, no name server for `localhost`, and no need of the system's certificates.
+            let own = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
+            builder = builder.no_proxy().resolve_to_addrs("localhost", &own).tls_certs_only([]);
         }
         let client = builder.build().map_err(|error| fault("url", format!("reachable by TLS on this machine: {error}")))?;
         Ok(Self { client, url, authorization, max_response_bytes: webhook.max_response_bytes })
@@ -65,10 +69,7 @@ fn header(value: &Secret) -> Result<Option<HeaderValue>, ()> {
 }
 
 fn is_allowed(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    url.scheme() == "https" || (url.scheme() == "http" && loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 fn transport(error: reqwest::Error) -> PostError {

@@ -18,7 +18,12 @@ use tokio::time::{Instant, timeout_at};
 const LOST_BEHIND_NO_GZIP: usize = 4096;
 
 /// Reads a body of at most `limit` bytes until `deadline`, and inflates it if it says it is deflated.
-pub(super) async fn read(body: Incoming, headers: &HeaderMap, limit: usize, deadline: Instant) -> Result<Bytes, Failure> {
+pub(super) async fn read(
+    body: Incoming,
+    headers: &HeaderMap,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, Failure> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -82,7 +87,9 @@ fn bounded(inflated: impl Read, limit: usize) -> Result<Bytes, Error> {
     }
     match read {
         Ok(_) => Ok(Bytes::from(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Error::invalid_argument("unexpected EOF")),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(Error::invalid_argument("unexpected EOF"))
+        }
         Err(_) => Err(Error::invalid_argument("gzip: invalid checksum")),
     }
 }

@@ -1,6 +1,6 @@
 //! Compression of answers (contract/README.md section 5, "Compression"): gzip and raw deflate, as asked by the letter.
 
-use super::respond::Draft;
+use super::respond::Response;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use hyper::{
@@ -41,14 +41,14 @@ impl Encoding {
 pub(super) struct Compressor(Mutex<Vec<Compress>>);
 
 impl Compressor {
-    pub(super) fn apply(&self, response: Draft, encoding: Encoding) -> Draft {
+    pub(super) fn apply(&self, response: Response, encoding: Encoding) -> Response {
         let (mut head, body) = response.into_parts();
         let name = match encoding {
             Encoding::Gzip => "gzip",
             Encoding::Deflate => "deflate",
         };
         head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-        Draft::from_parts(head, Bytes::from(self.encode(&body, encoding)))
+        Response::from_parts(head, Bytes::from(self.encode(&body, encoding)))
     }
 
     fn encode(&self, body: &[u8], encoding: Encoding) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Cross-origin rules (contract/README.md section 6): any web page may call; preflights are answered whatever the path.
 
-use super::respond::{self, Draft};
+use super::respond::{self, Response};
 use hyper::{
     HeaderMap, StatusCode,
     header::{
@@ -33,7 +33,7 @@ pub(super) fn allow(headers: &mut HeaderMap) {
 }
 
 /// The answer to an `OPTIONS` request.
-pub(super) fn preflight(asked: &HeaderMap) -> Draft {
+pub(super) fn preflight(asked: &HeaderMap) -> Response {
     if !has_origin(asked) {
         return respond::empty(StatusCode::OK);
     }
@@ -79,7 +79,7 @@ fn named_headers(asked: &HeaderMap) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn asked(headers: &[(&'static str, &'static str)]) -> Draft {
+    fn asked(headers: &[(&'static str, &'static str)]) -> Response {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));

@@ -1,5 +1,6 @@
 //! `Content-Type`, as far as it matters: only a form is read as one (contract/README.md section 5).
 
+use super::routes::{Body, Route};
 use crate::error::Error;
 use hyper::{HeaderMap, header::CONTENT_TYPE};
 
@@ -10,11 +11,20 @@ pub(super) fn is_exactly_form(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value == FORM)
 }
 
+/// Whether the body of a request to `route`, which looks at its query, is a form and read as part of it.
+///
+/// # Errors
+/// The content type is malformed: 400, code 3.
+pub(super) fn is_merged(headers: &HeaderMap, route: &Route) -> Result<bool, Error> {
+    let may_have_form = matches!(route.method, "POST" | "PUT") && is_form(headers)?;
+    Ok(may_have_form && route.body == Body::None)
+}
+
 /// Whether the body is a form, with parameters or not.
 ///
 /// # Errors
 /// The content type is malformed: 400, code 3.
-pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, Error> {
+fn is_form(headers: &HeaderMap) -> Result<bool, Error> {
     let Some(value) = headers.get(CONTENT_TYPE).filter(|value| !value.is_empty()) else {
         return Ok(false);
     };

@@ -12,6 +12,7 @@ mod compress;
 mod connection;
 mod cors;
 mod credentials;
+mod envelopes;
 mod form;
 mod http;
 mod matching;
@@ -22,6 +23,8 @@ pub mod respond;
 mod routes;
 mod rpc;
 pub mod socket;
+#[cfg(test)]
+mod testing;
 
 pub use accept::{Connection, serve};
 pub use credentials::VerifySession;

@@ -4,9 +4,12 @@ use crate::error::Error;
 use kizuna_protocol::{code::Code, json::JsonMessage};
 use std::borrow::Cow;
 
+/// A name and its value.
+type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// The pairs of a query string, decoded, in the order in which they came.
 #[derive(Debug, Default)]
-pub struct Query<'a>(Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>);
+pub struct Query<'a>(Vec<Pair<'a>>);
 
 impl<'a> Query<'a> {
     /// Reads `text`.
@@ -54,23 +57,17 @@ impl<'a> Query<'a> {
         self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
         for group in self.0.chunk_by(|(a, _), (b, _)| a == b) {
             let Ok(key) = std::str::from_utf8(&group[0].0) else { continue };
-            let (name, entry) = split_entry(key);
-            if !is_taken(name.split('.').next().unwrap_or(name)) {
-                set(message, name, entry, group)?;
+            if !is_taken(key.split(['.', '[']).next().unwrap_or(key)) {
+                set(message, key, group)?;
             }
         }
         Ok(())
     }
 }
 
-fn set<M: JsonMessage>(
-    message: &mut M,
-    name: &str,
-    entry: Option<&str>,
-    group: &[(Cow<'_, [u8]>, Cow<'_, [u8]>)],
-) -> Result<(), Error> {
+fn set<M: JsonMessage>(message: &mut M, name: &str, group: &[Pair<'_>]) -> Result<(), Error> {
     let values: Vec<_> = group.iter().map(|(_, value)| String::from_utf8_lossy(value)).collect();
-    let texts: Vec<&str> = entry.into_iter().chain(values.iter().map(|value| &**value)).collect();
+    let texts: Vec<&str> = values.iter().map(|value| &**value).collect();
     let is_set = set_text(message, name, &texts)?;
     let is_damaged = || group.iter().any(|(_, value)| std::str::from_utf8(value).is_err());
     if is_set && is_damaged() {
@@ -88,16 +85,6 @@ pub(super) fn set_text<M: JsonMessage>(message: &mut M, name: &str, values: &[&s
 pub(super) fn invalid_utf8() -> Error {
     Error::new(Code::Internal, "grpc: error while marshaling: string field contains invalid UTF-8")
 }
-
-/// `name[entry]`: one entry of a map, or a further element of a list.
-fn split_entry(key: &str) -> (&str, Option<&str>) {
-    match key.strip_suffix(']').and_then(|inside| inside.rsplit_once('[')) {
-        Some((name, entry)) => (name, Some(entry)),
-        None => (key, None),
-    }
-}
-
-type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 fn pairs(text: &[u8]) -> impl Iterator<Item = Result<Pair<'_>, Error>> {
     text.split(|&byte| byte == b'&').filter(|part| !part.is_empty()).map(|part| {
@@ -186,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_scalar_that_repeats_is_refused() {
-        assert_eq!(friends("metadata=a&metadata=b").unwrap_err().message(), "too many values for field \"metadata\": a, b");
+        assert_eq!(
+            friends("metadata=a&metadata=b").unwrap_err().message(),
+            "too many values for field \"metadata\": a, b"
+        );
     }
 
     #[test]

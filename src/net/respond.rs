@@ -2,7 +2,6 @@
 
 use crate::error::Error;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     HeaderMap, StatusCode,
     header::{
@@ -12,10 +11,7 @@ use hyper::{
 };
 
 /// What goes back to the client.
-pub type Response = hyper::Response<Full<Bytes>>;
-
-/// An answer whose body can still be looked at: what compression works on.
-pub(super) type Draft = hyper::Response<Bytes>;
+pub type Response = hyper::Response<Bytes>;
 
 static GRPC_CONTENT_TYPE: HeaderName = HeaderName::from_static("grpc-metadata-content-type");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -47,7 +43,7 @@ impl Failure {
         }
     }
 
-    pub(super) fn into_response(self) -> Draft {
+    pub(super) fn into_response(self) -> Response {
         match self {
             Self::Api(error) => api_error(&error),
             Self::Closing(error) => closing(api_error(&error)),
@@ -58,28 +54,28 @@ impl Failure {
 }
 
 /// The answer of a REST route that succeeded.
-pub(super) fn success(json: Vec<u8>) -> Draft {
+pub(super) fn success(json: Vec<u8>) -> Response {
     let mut response = api(StatusCode::OK, json);
     response.headers_mut().insert(&GRPC_CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     response
 }
 
 /// The answer of an RPC that succeeded.
-pub(super) fn rpc_success(body: Vec<u8>, content_type: HeaderValue) -> Draft {
+pub(super) fn rpc_success(body: Vec<u8>, content_type: HeaderValue) -> Response {
     let mut response = api(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
 /// No body, and no header of the API: `GET /`, preflights.
-pub(super) fn empty(status: StatusCode) -> Draft {
-    let mut response = Draft::new(Bytes::new());
+pub(super) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     response
 }
 
 /// 301 to `location`.
-pub(super) fn moved(location: &str) -> Draft {
+pub(super) fn moved(location: &str) -> Response {
     let mut response = empty(StatusCode::MOVED_PERMANENTLY);
     if let Ok(value) = HeaderValue::from_str(location) {
         response.headers_mut().insert(LOCATION, value);
@@ -91,10 +87,10 @@ pub(super) fn moved(location: &str) -> Draft {
 pub fn plain(status: StatusCode, text: &'static str) -> Response {
     let mut response = with_type(status, "text/plain; charset=utf-8", text);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response.map(Full::new)
+    response
 }
 
-fn api_error(error: &Error) -> Draft {
+fn api_error(error: &Error) -> Response {
     let mut body = Vec::with_capacity(32 + error.message().len());
     body.extend_from_slice(b"{\"code\":");
     body.extend_from_slice((error.code() as i32).to_string().as_bytes());
@@ -110,7 +106,7 @@ fn api_error(error: &Error) -> Draft {
     response
 }
 
-fn rpc_error(error: &Error) -> Draft {
+fn rpc_error(error: &Error) -> Response {
     let mut message = Vec::with_capacity(2 + error.message().len());
     quote(&mut message, error.message(), true);
     let mut body = Vec::with_capacity(40 + 2 * message.len());
@@ -124,8 +120,8 @@ fn rpc_error(error: &Error) -> Draft {
     api(status_of(error), body)
 }
 
-fn api(status: StatusCode, body: Vec<u8>) -> Draft {
-    let mut response = Draft::new(Bytes::from(body));
+fn api(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-cache, must-revalidate"));
@@ -135,14 +131,14 @@ fn api(status: StatusCode, body: Vec<u8>) -> Draft {
     response
 }
 
-fn with_type(status: StatusCode, content_type: &'static str, text: &'static str) -> Draft {
-    let mut response = Draft::new(Bytes::from_static(text.as_bytes()));
+fn with_type(status: StatusCode, content_type: &'static str, text: &'static str) -> Response {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-fn closing(mut response: Draft) -> Draft {
+fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -177,7 +173,7 @@ mod tests {
     use super::*;
     use kizuna_protocol::code::Code;
 
-    fn body(response: &Draft) -> &str {
+    fn body(response: &Response) -> &str {
         std::str::from_utf8(response.body()).unwrap()
     }
 

@@ -434,7 +434,7 @@ mod tests {
         let (serving, _session, mut client) = served(1 << 20).await;
         let start = Instant::now();
         for _ in 0..20 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(1)).await;
             client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
         }
         // Its pongs never come; the 20th message at 20 s has moved the deadline to 45 s.

@@ -6,11 +6,10 @@ mod live;
 use crate::{
     features::{Client, Services},
     lifecycle::Lifecycle,
-    net::{accept::Connection, envelopes, respond::Response},
+    net::{Query, accept::Connection, envelopes, respond::{self, Response}},
     realtime::{OutboundLimits, Session},
 };
 use live::{LiveSocket, Timing};
-use http_body_util::Full;
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -71,8 +70,8 @@ pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
 
 /// The checks in Nakama's order: format, token, WebSocket headers.
 fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Session>, String), Refusal> {
-    let query = Query::of(request.uri().query().unwrap_or_default());
-    let format = match query.format.as_deref() {
+    let query = Query::lenient(request.uri().query().unwrap_or_default().as_bytes());
+    let format = match query.first("format") {
         None | Some("" | "json") => Format::Json,
         Some("protobuf") => Format::Protobuf,
         Some(_) => return Err(BAD_FORMAT),
@@ -80,7 +79,7 @@ fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Sessio
     // An Authorization header, however bad, goes before the query.
     let token = match request.headers().get(header::AUTHORIZATION) {
         Some(value) => value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default(),
-        None => query.token.as_deref().unwrap_or_default(),
+        None => query.first("token").unwrap_or_default(),
     };
     let claims = services.tokens.verify_session(token).map_err(|_| BAD_TOKEN)?;
     let accept = websocket_key(request).ok_or(NO_UPGRADE)?;
@@ -93,31 +92,13 @@ fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Sessio
         messages: services.config.socket.outgoing_queue_size,
         bytes: services.config.socket.outgoing_queue_bytes,
     };
-    let session = Session::new(Arc::new(claims), services.entropy.uuid(), format, query.status, limits);
+    let session = Session::new(Arc::new(claims), services.entropy.uuid(), format, query.first("status").is_some_and(is_true), limits);
     Ok((session, accept))
 }
 
-/// The parameters of `/ws`; others are ignored.
-#[derive(Debug, Default)]
-struct Query {
-    token: Option<String>,
-    format: Option<String>,
-    status: bool,
-}
-
-impl Query {
-    fn of(text: &str) -> Self {
-        let mut query = Self::default();
-        for (name, value) in super::query::pairs(text) {
-            match name.as_ref() {
-                "token" if query.token.is_none() => query.token = Some(value.into_owned()),
-                "format" if query.format.is_none() => query.format = Some(value.into_owned()),
-                "status" => query.status = matches!(value.as_ref(), "1" | "t" | "T" | "true" | "TRUE" | "True"),
-                _ => {}
-            }
-        }
-        query
-    }
+/// Go's spellings of true; anything else is no.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// The value of `Sec-WebSocket-Accept`, if the request asks for a WebSocket (RFC 6455 section 4.2.1).
@@ -136,8 +117,7 @@ fn websocket_key(request: &Request<Incoming>) -> Option<String> {
 }
 
 fn switching_protocols(accept: &str) -> Response {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let mut response = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -147,13 +127,12 @@ fn switching_protocols(accept: &str) -> Response {
     response
 }
 
-fn refuse((status, text): Refusal) -> Response {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
+fn refuse(refusal: Refusal) -> Response {
+    let (status, text) = refusal;
+    let mut response = respond::plain(status, text);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if (status, text) == NO_UPGRADE {
+
+    if refusal == NO_UPGRADE {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     response
@@ -194,21 +173,4 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
     tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
     live.close(end).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_is_read_as_a_go_bool_and_anything_else_is_no() {
-        assert!(Query::of("status=True").status);
-        assert!(!Query::of("status=yes").status);
-        assert!(!Query::of("").status);
-    }
-
-    #[test]
-    fn the_first_token_counts() {
-        assert_eq!(Query::of("token=a&token=b&x=y").token.as_deref(), Some("a"));
-    }
 }

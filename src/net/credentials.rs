@@ -1,0 +1,205 @@
+//! Who sends a request: credentials by route class (contract/README.md section 7, spec/auth-and-accounts.md section 2).
+
+use super::query::Query;
+use crate::{
+    error::Error,
+    features::{Caller, Client, Services},
+};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::{
+    HeaderMap,
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
+};
+
+/// `Grpc-Metadata-Authorization`, which Nakama's gateway takes like `Authorization`.
+const METADATA: HeaderName = HeaderName::from_static("grpc-metadata-authorization");
+
+/// What tells whose session token this is; `None`: nobody's, or no longer.
+pub type VerifySession = fn(&Services, Client, &str) -> Option<Caller>;
+
+/// Checks the server key that every client holds: sign-in and session refresh.
+pub(super) fn server_key(headers: &HeaderMap, services: &Services) -> Result<(), Error> {
+    let required = || Error::unauthenticated("Server key required");
+    let header = match authorization(headers) {
+        Given::Once(header) => header,
+        Given::Never | Given::Repeatedly => return Err(required()),
+    };
+    if basic_user(header).is_some_and(|key| is_same(&key, services.config.socket.server_key.expose())) {
+        return Ok(());
+    }
+    Err(Error::unauthenticated("Server key invalid"))
+}
+
+/// Checks the session token.
+pub(super) fn session(
+    headers: &HeaderMap,
+    client: Client,
+    services: &Services,
+    verify: VerifySession,
+) -> Result<Caller, Error> {
+    let invalid = || Error::unauthenticated("Auth token invalid");
+    match authorization(headers) {
+        Given::Never => Err(Error::unauthenticated("Auth token required")),
+        Given::Repeatedly => Err(invalid()),
+        Given::Once(header) => bearer(header).and_then(|token| verify(services, client, token)).ok_or_else(invalid),
+    }
+}
+
+/// Checks what RPC asks for: the HTTP key of another server (`None`: no user), or a session token.
+pub(super) fn http_key_or_session(
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    client: Client,
+    services: &Services,
+    verify: VerifySession,
+) -> Result<Option<Caller>, Error> {
+    let by_key = |key: &[u8]| match is_same(key, services.config.runtime.http_key.expose()) {
+        true => Ok(None),
+        false => Err(Error::unauthenticated("HTTP key invalid")),
+    };
+    if let Some(key) = query.first("http_key").filter(|key| !key.is_empty()) {
+        return by_key(key.as_bytes());
+    }
+    let Some(header) = headers.get(AUTHORIZATION).filter(|header| !header.is_empty()) else {
+        return Err(Error::unauthenticated("Auth token or HTTP key required"));
+    };
+    if let Some(user) = basic_user(header) {
+        return by_key(&user);
+    }
+    let caller = bearer(header).and_then(|token| verify(services, client, token));
+    caller.map(Some).ok_or_else(|| Error::unauthenticated("Auth token invalid"))
+}
+
+/// The token of a `Bearer` header. The scheme is case-sensitive and followed by one space.
+pub(super) fn bearer(header: &HeaderValue) -> Option<&str> {
+    header.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+enum Given<'a> {
+    Never,
+    Once(&'a HeaderValue),
+    Repeatedly,
+}
+
+fn authorization(headers: &HeaderMap) -> Given<'_> {
+    let mut given = headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(METADATA));
+    match (given.next(), given.next()) {
+        (None, _) => Given::Never,
+        (Some(header), None) => Given::Once(header),
+        (Some(_), Some(_)) => Given::Repeatedly,
+    }
+}
+
+/// The user name of a `Basic` header: what stands before the first colon, which must be there.
+fn basic_user(header: &HeaderValue) -> Option<Vec<u8>> {
+    let encoded = header.as_bytes().strip_prefix(b"Basic ")?;
+    let mut decoded = BASE64_STANDARD.decode(encoded).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    decoded.truncate(colon);
+    Some(decoded)
+}
+
+/// Compares in a time that does not tell how much of the key was right.
+fn is_same(given: &[u8], key: &str) -> bool {
+    verify_slices_are_equal(given, key.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing;
+    use uuid::Uuid;
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (AUTHORIZATION, HeaderValue::from_str(line).unwrap())).fold(
+            HeaderMap::new(),
+            |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            },
+        )
+    }
+
+    fn basic(text: &str) -> String {
+        format!("Basic {}", BASE64_STANDARD.encode(text))
+    }
+
+    fn by_server_key(lines: &[&str]) -> String {
+        server_key(&headers(lines), &testing::services()).map_or_else(|error| error.to_string(), |()| "ok".into())
+    }
+
+    fn by_session(lines: &[&str]) -> String {
+        session(&headers(lines), Client::default(), &testing::services(), testing::verify)
+            .map_or_else(|error| error.to_string(), |caller| caller.username.to_string())
+    }
+
+    fn by_rpc(query: &str, lines: &[&str]) -> String {
+        let query = Query::lenient(query.as_bytes());
+        http_key_or_session(&headers(lines), &query, Client::default(), &testing::services(), testing::verify)
+            .map_or_else(
+                |error| error.to_string(),
+                |caller| caller.map_or("nobody".into(), |caller| caller.username.to_string()),
+            )
+    }
+
+    #[test]
+    fn sign_in_needs_the_server_key() {
+        for good in ["defaultkey:", "defaultkey:any", "defaultkey:a:b"] {
+            assert_eq!(by_server_key(&[&basic(good)]), "ok", "{good}");
+        }
+        assert_eq!(by_server_key(&[]), "Server key required");
+        assert_eq!(by_server_key(&[&basic("defaultkey:"), &basic("defaultkey:")]), "Server key required");
+        let unpadded = basic("defaultkey:").trim_end_matches('=').to_owned();
+        let lower = basic("defaultkey:").replace("Basic", "basic");
+        let two_spaces = basic("defaultkey:").replace("Basic ", "Basic  ");
+        for bad in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic !!",
+            &unpadded,
+            &lower,
+            &two_spaces,
+            &basic("defaultkey"),
+            &basic("other:"),
+            &basic(":"),
+            "Bearer good",
+        ] {
+            assert_eq!(by_server_key(&[bad]), "Server key invalid", "{bad}");
+        }
+    }
+
+    #[test]
+    fn everything_else_needs_a_session() {
+        assert_eq!(by_session(&["Bearer good"]), "player");
+        assert_eq!(by_session(&[]), "Auth token required");
+        for bad in [&["Bearer bad"][..], &["bearer good"], &["Bearer"], &["Bearer  good"], &[""], &["good"]] {
+            assert_eq!(by_session(bad), "Auth token invalid", "{bad:?}");
+        }
+        assert_eq!(by_session(&[&basic("defaultkey:")]), "Auth token invalid");
+        assert_eq!(by_session(&["Bearer good", "Bearer good"]), "Auth token invalid");
+    }
+
+    #[test]
+    fn the_gateways_own_header_counts_like_authorization() {
+        let mut map = HeaderMap::from_iter([(METADATA, HeaderValue::from_static("Bearer good"))]);
+        let check = |map: &HeaderMap| session(map, Client::default(), &testing::services(), testing::verify);
+        assert_eq!(check(&map).unwrap().user_id, Uuid::from_u128(7));
+        map.insert(AUTHORIZATION, HeaderValue::from_static("Bearer good"));
+        assert_eq!(check(&map).unwrap_err().message(), "Auth token invalid");
+    }
+
+    #[test]
+    fn rpc_takes_the_http_key_or_a_session() {
+        assert_eq!(by_rpc("", &[]), "Auth token or HTTP key required");
+        assert_eq!(by_rpc("http_key=", &[""]), "Auth token or HTTP key required");
+        assert_eq!(by_rpc("http_key=defaulthttpkey", &["Bearer bad"]), "nobody");
+        assert_eq!(by_rpc("http_key=wrong", &["Bearer good"]), "HTTP key invalid");
+        assert_eq!(by_rpc("", &[&basic("defaulthttpkey:")]), "nobody");
+        assert_eq!(by_rpc("", &[&basic("wrong:")]), "HTTP key invalid");
+        assert_eq!(by_rpc("", &["Bearer good"]), "player");
+        assert_eq!(by_rpc("", &["Bearer bad"]), "Auth token invalid");
+        assert_eq!(by_rpc("", &["Basic !!"]), "Auth token invalid");
+    }
+}
