@@ -4,7 +4,7 @@ use super::{Client, Services, rules, session};
 use crate::{
     config::Secret,
     error::Error,
-    hooks::{Authenticated, AuthenticateRequest, HookContext, Method, Operation},
+    hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
     store::{Created, Identifier, Login, NewIdentifier, NewUser},
     telemetry::KindLabels,
 };

@@ -4,7 +4,7 @@ use super::{Caller, Services, rules};
 use crate::{
     config::Secret,
     error::Error,
-    hooks::{Authenticated, AuthenticateRequest, HookContext, Method, Operation},
+    hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
     store::{Linked, NewIdentifier, Unlink},
 };
 use kizuna_protocol::api;
@@ -17,7 +17,8 @@ const LAST_ONE: &str = "Cannot unlink last account identifier. Check profile exi
 /// # Errors
 /// What a hook refuses; 400 for an id that does not fit; 409 when another account has it.
 pub async fn link_custom(services: &Services, caller: &Caller, account: api::AccountCustom) -> Result<(), Error> {
-    let hooked = Hooked::before(services, caller, asked(Operation::Link, Method::Custom, account.id, account.vars)).await?;
+    let hooked =
+        Hooked::before(services, caller, asked(Operation::Link, Method::Custom, account.id, account.vars)).await?;
     rules::custom_id_to_link(&hooked.request.id)?;
     let linked = services.store.link(caller.user_id, NewIdentifier::Custom(hooked.request.id.clone())).await;
     match linked.map_err(|error| error.into_error("Error while trying to link Custom ID."))? {
@@ -31,7 +32,8 @@ pub async fn link_custom(services: &Services, caller: &Caller, account: api::Acc
 /// # Errors
 /// As [`link_custom`].
 pub async fn link_device(services: &Services, caller: &Caller, account: api::AccountDevice) -> Result<(), Error> {
-    let hooked = Hooked::before(services, caller, asked(Operation::Link, Method::Device, account.id, account.vars)).await?;
+    let hooked =
+        Hooked::before(services, caller, asked(Operation::Link, Method::Device, account.id, account.vars)).await?;
     rules::device_id(&hooked.request.id)?;
     let linked = services.store.link(caller.user_id, NewIdentifier::Device(hooked.request.id.clone())).await;
     match linked.map_err(|error| error.into_error("Error linking Device ID."))? {

@@ -155,10 +155,7 @@ mod tests {
     #[test]
     fn linking_says_it_in_other_words() {
         assert_eq!(text(custom_id_to_link("abc")), "Invalid custom ID, must be 6-128 bytes.");
-        assert_eq!(
-            text(custom_id_to_link("abc defgh")),
-            "Invalid custom ID, no spaces or control characters allowed."
-        );
+        assert_eq!(text(custom_id_to_link("abc defgh")), "Invalid custom ID, no spaces or control characters allowed.");
         assert_eq!(text(custom_id_to_link("")), "Custom ID is required.");
     }
 

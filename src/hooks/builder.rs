@@ -1,9 +1,7 @@
 //! From registered hooks and the configuration's lists to the chains.
 
 use super::{
-    AfterAuthenticate, BeforeAuthenticate, Bridge, Chains, Hooks,
-    notices::NoticeHook,
-    webhook::WebhookBefore,
+    AfterAuthenticate, BeforeAuthenticate, Bridge, Chains, Hooks, notices::NoticeHook, webhook::WebhookBefore,
 };
 use crate::{
     clock::{Clock, Entropy},

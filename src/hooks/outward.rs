@@ -43,7 +43,8 @@ impl Target {
             let own = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
             builder = builder.no_proxy().resolve_to_addrs("localhost", &own).tls_certs_only([]);
         }
-        let client = builder.build().map_err(|error| fault("url", format!("reachable by TLS on this machine: {error}")))?;
+        let client =
+            builder.build().map_err(|error| fault("url", format!("reachable by TLS on this machine: {error}")))?;
         Ok(Self { client, url, authorization, max_response_bytes: webhook.max_response_bytes })
     }
 

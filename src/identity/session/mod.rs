@@ -93,13 +93,7 @@ impl SessionTokens {
     }
 
     /// A new pair under an id of [`SessionTokens::new_token_id`].
-    pub fn issue(
-        &self,
-        token_id: Uuid,
-        user_id: Uuid,
-        username: &str,
-        vars: &BTreeMap<String, String>,
-    ) -> TokenPair {
+    pub fn issue(&self, token_id: Uuid, user_id: Uuid, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
         let issued_unix = self.0.clock.unix_seconds();
         self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix })
     }

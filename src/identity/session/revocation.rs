@@ -95,8 +95,12 @@ impl DenyList {
                 let new = UserBefore { before, at_unix, expires_unix };
                 self.users.entry(user_id).and_modify(|old| *old = old.merged(new)).or_insert(new);
             }
-            Revocation::SessionToken { token_id, expires_unix, .. } => self.add_token(Kind::Session, token_id, expires_unix),
-            Revocation::RefreshToken { token_id, expires_unix, .. } => self.add_token(Kind::Refresh, token_id, expires_unix),
+            Revocation::SessionToken { token_id, expires_unix, .. } => {
+                self.add_token(Kind::Session, token_id, expires_unix)
+            }
+            Revocation::RefreshToken { token_id, expires_unix, .. } => {
+                self.add_token(Kind::Refresh, token_id, expires_unix)
+            }
         }
     }
 
