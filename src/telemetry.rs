@@ -100,7 +100,7 @@ impl Metrics {
         r.register("sessions", "Sockets open now", cells.sessions.clone());
         r.register("sockets_closed", "Sockets closed, by reason", cells.sockets_closed.clone());
         r.register("messages_received", "Messages received over sockets", cells.messages_received.clone());
-        r.register("messages_sent", "Messages queued for sockets", cells.messages_sent.clone());
+        r.register("messages_sent", "Match data delivered to members", cells.messages_sent.clone());
         r.register("matches", "Matches running now", cells.matches.clone());
         r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
         r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());

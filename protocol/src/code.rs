@@ -26,6 +26,32 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, in the order of their numbers.
+    pub const ALL: [Self; 17] = [
+        Self::Ok,
+        Self::Canceled,
+        Self::Unknown,
+        Self::InvalidArgument,
+        Self::DeadlineExceeded,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::PermissionDenied,
+        Self::ResourceExhausted,
+        Self::FailedPrecondition,
+        Self::Aborted,
+        Self::OutOfRange,
+        Self::Unimplemented,
+        Self::Internal,
+        Self::Unavailable,
+        Self::DataLoss,
+        Self::Unauthenticated,
+    ];
+
+    /// The code with this number; `None` outside of 0 to 16.
+    pub fn from_i32(number: i32) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+
     /// The HTTP status that carries this code.
     pub const fn http_status(self) -> u16 {
         match self {
@@ -41,6 +67,97 @@ impl Code {
             Self::Unknown | Self::Internal | Self::DataLoss => 500,
             Self::Unavailable => 503,
             Self::Unauthenticated => 401,
+        }
+    }
+}
+
+/// What an `error` envelope carries as `code` (spec/realtime-core.md 4.3).
+pub use crate::realtime::error::Code as RealtimeCode;
+
+/// How the server ends a WebSocket: the code and the reason of its close frame (spec/realtime-core.md 2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Close {
+    /// RFC 6455 section 7.4.1.
+    pub code: u16,
+    /// At most 123 bytes, so that it fits into a close frame.
+    pub reason: &'static str,
+}
+
+impl Close {
+    /// A text frame on a protobuf session, or a binary frame on a JSON session.
+    pub const UNEXPECTED_FRAME_TYPE: Self = Self::normal("received unexpected WebSocket message type");
+    /// The payload is not an envelope.
+    pub const MALFORMED_PAYLOAD: Self = Self::normal("received malformed payload");
+    /// The envelope has no message, or one that only the server sends; or a hook dropped it.
+    pub const PROCESSING_ERROR: Self = Self::normal("error processing message");
+    /// The client takes its messages more slowly than they come.
+    pub const QUEUE_FULL: Self = Self::normal("session outgoing queue full");
+    /// The server ends the session: account deleted or banned, another socket of a single-socket user, game code.
+    pub const DISCONNECTED: Self = Self::normal("server-side session disconnect");
+    /// Nothing was heard from the client for longer than the pong wait. Nakama names both addresses before `i/o timeout`;
+    /// the server's address is nothing that a client needs to see.
+    pub const IDLE_TIMEOUT: Self = Self::normal("i/o timeout");
+    /// The message is longer than the session takes. The connection is dropped right after.
+    pub const MESSAGE_TOO_BIG: Self = Self { code: 1009, reason: "" };
+    /// A frame without a mask. The connection is dropped right after, as after the other protocol errors.
+    pub const BAD_MASK: Self = Self::protocol_error("bad MASK");
+    /// A frame with a reserved bit.
+    pub const RESERVED_BIT: Self = Self::protocol_error("RSV1 set");
+    /// A frame of no known kind.
+    pub const BAD_OPCODE: Self = Self::protocol_error("bad opcode");
+    /// The client's close frame has a code that must not be sent.
+    pub const BAD_CLOSE_CODE: Self = Self::protocol_error("bad close code");
+    /// The server stops. Nakama sends no close frame at all here, which clients see as 1006.
+    pub const SHUTTING_DOWN: Self = Self { code: 1001, reason: "server shutting down" };
+
+    /// A handler failed in a way it should not have; only its session ends.
+    pub const INTERNAL_ERROR: Self = Self { code: 1011, reason: "internal error" };
+
+    /// Every close that the server begins.
+    pub const ALL: [Self; 13] = [
+        Self::UNEXPECTED_FRAME_TYPE,
+        Self::MALFORMED_PAYLOAD,
+        Self::PROCESSING_ERROR,
+        Self::QUEUE_FULL,
+        Self::DISCONNECTED,
+        Self::IDLE_TIMEOUT,
+        Self::MESSAGE_TOO_BIG,
+        Self::BAD_MASK,
+        Self::RESERVED_BIT,
+        Self::BAD_OPCODE,
+        Self::BAD_CLOSE_CODE,
+        Self::SHUTTING_DOWN,
+        Self::INTERNAL_ERROR,
+    ];
+
+    const fn normal(reason: &'static str) -> Self {
+        Self { code: 1000, reason }
+    }
+
+    const fn protocol_error(reason: &'static str) -> Self {
+        Self { code: 1002, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_found_by_its_number() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_i32(code as i32), Some(code));
+        }
+        for number in [-1, 17, i32::MIN, i32::MAX] {
+            assert_eq!(Code::from_i32(number), None);
+        }
+    }
+
+    #[test]
+    fn every_close_fits_into_a_close_frame_and_is_told_apart() {
+        for (at, close) in Close::ALL.iter().enumerate() {
+            assert!(close.reason.len() <= 123, "{close:?}");
+            assert!(!Close::ALL[..at].contains(close), "{close:?}");
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Nakama's wire protocol: what goes over HTTP and over the socket, and nothing that touches a network or a clock.
+//!
+//! The messages are generated from `proto/`, with two encodings: protobuf by prost, and JSON by [`json`]. [`envelope`] puts
+//! them into socket frames. [`code`] is the table of everything that tells a client what went wrong; [`id`] reads identifiers.
 
 pub mod code;
+pub mod envelope;
+pub mod id;
 pub mod json;
 
 /// The messages, generated from `proto/`.
@@ -23,3 +28,6 @@ pub mod nakama {
 }
 
 pub use nakama::{api, realtime};
+
+/// A `google.protobuf.FileDescriptorSet`: the messages and enums of `proto/`, and what they import.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,6 +1,6 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented};
+use super::{AccountId, Config, Documented, trust_rules::judge_trust};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -14,7 +14,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<String>, what: impl Into<String>) -> Self {
         Self { path: path.into(), what: what.into() }
     }
 }
@@ -150,28 +150,23 @@ impl Config {
     }
 
     fn validate_trust(&self) -> Result<(), ConfigError> {
-        for (index, entry) in self.identity.trust.iter().enumerate() {
-            let path = |key: &str| format!("identity.trust[{index}].{key}");
-            let named = (1..=32).contains(&entry.name.len())
-                && entry.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
-            check(named, &path("name"), "1 to 32 of a-z, 0-9, - and _")?;
-            let others = &self.identity.trust[..index];
-            check(others.iter().all(|other| other.name != entry.name), &path("name"), "a name of its own")?;
-            check(entry.skew_sec <= 300, &path("skew_sec"), "0 to 300")?;
-            check(!entry.algorithms.is_empty(), &path("algorithms"), "at least one of RS256, ES256, EdDSA")?;
-        }
-        let bare = self.identity.trust.iter().filter(|entry| entry.account_id == AccountId::Sub).count();
-        let prefixed = self.identity.trust.len() - bare;
+        judge_trust(&self.identity.trust, self.identity.jwks_allow_loopback_http)?;
+        let bare = self.identity.trust.iter().any(|entry| entry.account_id == AccountId::Sub);
         check(
-            bare <= 1 && (bare == 0 || prefixed == 0),
-            "identity.trust.account_id",
-            "\"prefixed\" for every entry when there are several: bare subjects of two issuers could be one account id",
+            !(bare && self.dev_provider.enabled),
+            "dev_provider.enabled",
+            "false while an entry of identity.trust has account_id = \"sub\" (its default): the development provider is another \
+             issuer, and its subjects must not be the same account ids",
         )
     }
 
     fn validate_hooks(&self) -> Result<(), ConfigError> {
         for (index, hook) in self.hooks.webhook.iter().enumerate() {
-            check(!hook.name.is_empty() && hook.name != "bridge", &format!("hooks.webhook[{index}].name"), "a name of its own")?;
+            check(
+                !hook.name.is_empty() && hook.name != "bridge",
+                &format!("hooks.webhook[{index}].name"),
+                "a name of its own",
+            )?;
             check(hook.max_attempts >= 1, &format!("hooks.webhook[{index}].max_attempts"), "1 or more")?;
         }
         let bridged = self.hooks.before.iter().any(|name| name == "bridge");
@@ -182,7 +177,11 @@ impl Config {
     /// What must not be reachable from outside with the keys that everybody knows.
     fn validate_exposure(&self, socket: IpAddr, provider: IpAddr) -> Result<(), ConfigError> {
         if self.dev_provider.enabled {
-            check(provider.is_loopback(), "dev_provider.address", "a loopback address, such as 127.0.0.1: it signs in anybody")?;
+            check(
+                provider.is_loopback(),
+                "dev_provider.address",
+                "a loopback address, such as 127.0.0.1: it signs in anybody",
+            )?;
             check(
                 socket.is_loopback(),
                 "dev_provider.enabled",
@@ -226,13 +225,12 @@ fn read(path: &Path) -> Result<toml::Table, ConfigError> {
 }
 
 /// `KIZUNA_SOCKET_PORT` is `port` in `[socket]`, `KIZUNA_DATA_DIR` is `data_dir`.
-fn lay_over(
-    table: &mut toml::Table,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<(), ConfigError> {
+fn lay_over(table: &mut toml::Table, environment: impl Iterator<Item = (String, String)>) -> Result<(), ConfigError> {
     let known = keys();
     for (name, text) in environment {
-        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG" && *rest != "BLESS") else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG" && *rest != "BLESS") else {
+            continue;
+        };
         let Some((section, key, default)) = known.get(rest) else {
             return Err(ConfigError::new(name, "is no key; config.toml lists all of them"));
         };
@@ -340,8 +338,17 @@ mod tests {
 
     #[test]
     fn trust_entries_that_could_give_one_account_id_are_refused() {
-        let entry = "[[identity.trust]]\nissuers = [\"https://i\"]\n";
-        let error = from(&format!("{entry}name=\"a\"\n{entry}name=\"b\"\n"), &[]).expect_err("two bare subjects");
+        let entry = |name: &str| {
+            format!(
+                "[[identity.trust]]\nname = \"{name}\"\nissuers = [\"https://{name}\"]\naudience.any_of = [\"game\"]\n\
+                 token_type.any = true\n"
+            )
+        };
+        let off = "[dev_provider]\nenabled = false\n";
+        let error = from(&format!("{off}{}{}", entry("a"), entry("b")), &[]).expect_err("two bare subjects");
         assert_eq!(error.path, "identity.trust.account_id");
+        let error = from(&entry("a"), &[]).expect_err("a bare subject beside the development provider");
+        assert_eq!(error.path, "dev_provider.enabled");
+        from(&format!("{off}{}", entry("a")), &[]).expect("one issuer");
     }
 }

@@ -101,6 +101,8 @@ section! {
         previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a refresh token is good for.
         refresh_token_expiry_sec: u64 = 3_600,
+        /// Logged-out tokens to remember until they expire; one more log-out of a single session is answered 503, code 14.
+        max_revoked_tokens: usize = 1_000_000,
         /// True: a user's newest socket closes the older ones.
         single_socket: bool = false,
         /// True: joining a match leaves the others; asks for single_socket.
@@ -182,6 +184,8 @@ section! {
         webhook: Vec<Webhook> = Vec::new(),
         /// Notices to "after" webhooks that may wait for delivery; beyond it signing in is answered 503, code 14.
         outbox_size: usize = 100_000,
+        /// Notices that are being delivered at once.
+        max_deliveries: usize = 16,
     }
 }
 

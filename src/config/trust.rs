@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 section! {
-    /// One issuer whose identity tokens sign players in; repeat the section for more. With `preset = "cognito"`, `region`,
-    /// `user_pool_id` and `audience.any_of` are enough.
+    /// One issuer whose identity tokens sign players in; repeat the section for more. With a Cognito preset, `region`,
+    /// `user_pool_id` and `audience.any_of` are enough. Two entries may have the same issuer (say, for access and ID tokens) when
+    /// their `token_type` looks for different values in the same place; their subjects are then the same people.
     TrustEntry {
         /// Short name of this entry, in metrics and, with `account_id = "prefixed"`, in account ids: 1 to 32 of a-z, 0-9, - and _.
         name: String = String::new(),
@@ -16,7 +17,8 @@ section! {
         region: String = String::new(),
         /// Cognito preset: the user pool's id, such as "eu-west-1_AbCdEf123".
         user_pool_id: String = String::new(),
-        /// Exact values of `iss`. A token whose `iss` differs by one byte is not this entry's.
+        /// Exact values of `iss`: the names of one provider, whose subjects are the same people. A token whose `iss` differs by
+        /// one byte is not this entry's. Empty with a Cognito preset: the pool's two names.
         issuers: Vec<String> = Vec::new(),
         /// Where the issuer's keys are: { url = "https://..." }, { file = "keys.json" } or { inline = '{"keys":[...]}' }. "" as url: issuer + "/.well-known/jwks.json".
         jwks: KeySource = KeySource::default(),
@@ -32,7 +34,8 @@ section! {
         max_age_sec: u64 = 0,
         /// Longest lifetime, `exp` less `iat`, in seconds that a token may have.
         max_lifetime_sec: u64 = 86_400,
-        /// The account's custom id: "sub" is the subject itself, "prefixed" is name:subject. Entries that could give two people one id are refused.
+        /// The account's custom id: "sub" is the subject itself; "prefixed" is name:subject, with the name of the first entry of the
+        /// same issuer. Several issuers need "prefixed" in every entry: bare subjects of two issuers could be one id.
         account_id: AccountId = AccountId::Sub,
     }
 }
@@ -119,6 +122,6 @@ pub enum AccountId {
     /// The bare subject.
     #[default]
     Sub,
-    /// `name:subject`.
+    /// `name:subject`, or `name:h:hash` where the subject cannot be part of a custom id.
     Prefixed,
 }

@@ -1,0 +1,25 @@
+//! Someone else's token becomes a verified identity; and our own session tokens ([`session`]). A token is judged in steps: format, algorithm, signature, expiry, issuer
+//! and client, subject; the first one that fails refuses it, and the client never learns which.
+//!
+//! The way through: [`parse_token`] (strict, nothing believed) → the trust entry named by `iss`, its keys → the signature →
+//! judgement of the claims → the account id. [`Verifier`] holds all of it.
+
+mod claims;
+mod fetch;
+mod jwks;
+mod jwt;
+mod keys;
+mod metrics;
+mod refusal;
+pub mod session;
+mod strict_json;
+mod trust;
+mod verify;
+
+pub use fetch::{FetchError, HttpFetcher, KeyFetcher};
+pub use jwt::{MAX_HEADER_BYTES, MAX_KEY_ID_BYTES, ParsedToken, parse_token};
+pub use keys::{HeldKeys, KeySetError, Keys};
+pub use metrics::Metrics;
+pub use refusal::{Reason, Refusal, RefusalKind, Step};
+pub use strict_json::{MAX_DEPTH, MAX_MEMBERS};
+pub use verify::{Trusted, VerifiedIdentity, Verifier};

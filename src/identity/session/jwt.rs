@@ -1,0 +1,95 @@
+//! Compact JSON Web Tokens under HS256 (RFC 7515 section 7.1, RFC 7518 section 3.2), and the keys of one kind of token.
+
+use super::claims::TokenRefusal;
+use crate::config::Secret;
+use aws_lc_rs::hmac;
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use std::collections::HashMap;
+
+/// `{"alg":"HS256","typ":"JWT"}`, which every token of ours and of Nakama's starts with.
+const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
+/// 32 bytes in base64 without padding.
+const SIGNATURE_LENGTH: usize = 43;
+
+/// base64url without padding. Unused low bits of the last character are ignored, as Nakama does.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The keys of one kind of token: the first signs, all verify.
+pub(super) struct Keys {
+    current: hmac::Key,
+    previous: Vec<hmac::Key>,
+}
+
+/// A token whose signature is good.
+pub(super) struct Signed {
+    pub(super) payload: Vec<u8>,
+    pub(super) signature: [u8; 32],
+}
+
+impl Keys {
+    pub(super) fn new(current: &Secret, previous: &[Secret]) -> Self {
+        let key = |secret: &Secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+        Self { current: key(current), previous: previous.iter().map(key).collect() }
+    }
+
+    /// The token that carries `payload`.
+    pub(super) fn sign(&self, payload: &str) -> String {
+        let mut token = String::with_capacity(HEADER.len() + payload.len() * 4 / 3 + SIGNATURE_LENGTH + 5);
+        token.push_str(HEADER);
+        token.push('.');
+        BASE64.encode_string(payload, &mut token);
+        let tag = hmac::sign(&self.current, token.as_bytes());
+        token.push('.');
+        BASE64.encode_string(tag.as_ref(), &mut token);
+        token
+    }
+
+    /// Takes a token apart: three segments, HS256 by name, and a signature by one of the keys, compared in constant time.
+    pub(super) fn open(&self, token: &str) -> Result<Signed, TokenRefusal> {
+        let (signed, signature_text) = token.rsplit_once('.').ok_or(TokenRefusal::Format)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenRefusal::Format)?;
+        if payload.contains('.') {
+            return Err(TokenRefusal::Format);
+        }
+        if header != HEADER {
+            check_algorithm(header)?;
+        }
+        let signature = decode_signature(signature_text)?;
+        let good = |key| hmac::verify(key, signed.as_bytes(), &signature).is_ok();
+        if !std::iter::once(&self.current).chain(&self.previous).any(good) {
+            return Err(TokenRefusal::Signature);
+        }
+        let payload = BASE64.decode(payload).map_err(|_| TokenRefusal::Format)?;
+        Ok(Signed { payload, signature })
+    }
+}
+
+fn decode_signature(text: &str) -> Result<[u8; 32], TokenRefusal> {
+    if text.len() != SIGNATURE_LENGTH {
+        return Err(TokenRefusal::Signature);
+    }
+    // The decoder wants room for whole groups of three.
+    let mut buffer = [0; 33];
+    let length = BASE64.decode_slice(text, &mut buffer).map_err(|_| TokenRefusal::Signature)?;
+    buffer[..length].try_into().map_err(|_| TokenRefusal::Signature)
+}
+
+/// A header written otherwise than ours must still say exactly HS256; its other parameters are not looked at.
+fn check_algorithm(header: &str) -> Result<(), TokenRefusal> {
+    let bytes = BASE64.decode(header).map_err(|_| TokenRefusal::Format)?;
+    let parameters: HashMap<String, serde_json::Value> =
+        serde_json::from_slice(&bytes).map_err(|_| TokenRefusal::Format)?;
+    match parameters.get("alg").and_then(serde_json::Value::as_str) {
+        Some("HS256") => Ok(()),
+        _ => Err(TokenRefusal::Algorithm),
+    }
+}

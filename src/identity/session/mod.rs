@@ -1,0 +1,269 @@
+//! Session and refresh tokens: Nakama's claims, signed by HMAC-SHA256 (spec/auth-and-accounts.md sections 3 to 6).
+//!
+//! A pair shares its token id, and every pair of a refresh chain shares it too. What is not valid any more stands in a deny
+//! list; nothing is recorded when tokens are issued. This module judges and remembers; writing a revocation to disk *before* it
+//! is applied here is the caller's part, since identity knows no store.
+
+mod claims;
+mod jwt;
+mod match_token;
+mod revocation;
+
+pub use claims::{SessionClaims, TokenRefusal};
+pub use match_token::MatchToken;
+pub use revocation::{Full, Revocation};
+
+use crate::{
+    clock::{Clock, Entropy, order_of},
+    config,
+};
+use claims::Claims;
+use jwt::Keys;
+use revocation::DenyList;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+use uuid::Uuid;
+
+/// Which of the two tokens of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Opens everything but the refresh.
+    Session,
+    /// Good for a new pair.
+    Refresh,
+}
+
+/// What an authentication or a refresh hands out. Its `Debug` shows no token.
+#[derive(Clone)]
+pub struct TokenPair {
+    /// The session token.
+    pub token: String,
+    /// The refresh token.
+    pub refresh_token: String,
+    /// The id that both carry. `None` only when a foreign chain without one was refreshed.
+    pub token_id: Option<Uuid>,
+    /// When the session token ends, in seconds since 1970.
+    pub expires_unix: i64,
+}
+
+impl fmt::Debug for TokenPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenPair").field("token_id", &self.token_id).finish_non_exhaustive()
+    }
+}
+
+/// Mints and judges tokens. Clones share keys and deny list.
+#[derive(Clone)]
+pub struct SessionTokens(Arc<Inner>);
+
+struct Inner {
+    session: Keys,
+    session_seconds: i64,
+    refresh: Keys,
+    refresh_seconds: i64,
+    denied: DenyList,
+    clock: Clock,
+    entropy: Entropy,
+}
+
+impl fmt::Debug for SessionTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionTokens")
+    }
+}
+
+impl SessionTokens {
+    /// Tokens under the keys and lifetimes of `config`, with an empty deny list.
+    pub fn new(config: &config::Session, clock: Clock, entropy: Entropy) -> Self {
+        let seconds = |configured: u64| i64::try_from(configured).unwrap_or(i64::MAX / 2);
+        Self(Arc::new(Inner {
+            session: Keys::new(&config.encryption_key, &config.previous_encryption_keys),
+            session_seconds: seconds(config.token_expiry_sec),
+            refresh: Keys::new(&config.refresh_encryption_key, &config.previous_refresh_encryption_keys),
+            refresh_seconds: seconds(config.refresh_token_expiry_sec),
+            denied: DenyList::new(config.max_revoked_tokens),
+            clock,
+            entropy,
+        }))
+    }
+
+    /// An id for the next pair. Whoever signs somebody in takes it first and looks at the account then: a ban or deletion in
+    /// between is ordered after it, so the pair is stillborn.
+    pub fn new_token_id(&self) -> Uuid {
+        self.0.entropy.token_id(&self.0.clock)
+    }
+
+    /// A new pair under an id of [`SessionTokens::new_token_id`].
+    pub fn issue(
+        &self,
+        token_id: Uuid,
+        user_id: Uuid,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+    ) -> TokenPair {
+        let issued_unix = self.0.clock.unix_seconds();
+        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix })
+    }
+
+    /// The next pair of a refresh chain: token id and time of issue stay, name and variables are as given.
+    pub fn renew(&self, chain: &SessionClaims, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
+        let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
+        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix })
+    }
+
+    fn pair(&self, mut claims: Claims<'_>) -> TokenPair {
+        let now = self.0.clock.unix_seconds();
+        claims.expires_unix = now.saturating_add(self.0.refresh_seconds);
+        let refresh_token = self.0.refresh.sign(&claims.to_json());
+        claims.expires_unix = now.saturating_add(self.0.session_seconds);
+        let token = self.0.session.sign(&claims.to_json());
+        TokenPair { token, refresh_token, token_id: claims.token_id, expires_unix: claims.expires_unix }
+    }
+
+    /// The one judgement of a session token, for HTTP, `/ws` and RPC: signature, expiry, then revocation by token id and by user.
+    ///
+    /// # Errors
+    /// Which of the checks failed; clients are told none of it.
+    pub fn verify_session(&self, token: &str) -> Result<SessionClaims, TokenRefusal> {
+        self.verify(Kind::Session, token)
+    }
+
+    /// The same judgement for a refresh token.
+    ///
+    /// # Errors
+    /// As [`SessionTokens::verify_session`].
+    pub fn verify_refresh(&self, token: &str) -> Result<SessionClaims, TokenRefusal> {
+        self.verify(Kind::Refresh, token)
+    }
+
+    fn verify(&self, kind: Kind, token: &str) -> Result<SessionClaims, TokenRefusal> {
+        let claims = self.read(kind, token)?;
+        match self.0.denied.denies(kind, &claims) {
+            true => Err(TokenRefusal::Revoked),
+            false => Ok(claims),
+        }
+    }
+
+    /// Signature, claims and expiry only: a logout accepts a token that has been revoked already (spec section 6).
+    ///
+    /// # Errors
+    /// Which of the checks failed.
+    pub fn read(&self, kind: Kind, token: &str) -> Result<SessionClaims, TokenRefusal> {
+        let (keys, lifetime) = match kind {
+            Kind::Session => (&self.0.session, self.0.session_seconds),
+            Kind::Refresh => (&self.0.refresh, self.0.refresh_seconds),
+        };
+        let signed = keys.open(token)?;
+        let claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        let now = self.0.clock.unix_micros();
+        if now.div_euclid(1_000_000) >= claims.expires_unix {
+            return Err(TokenRefusal::Expired);
+        }
+        self.keep_order_above(&claims, now);
+        Ok(claims)
+    }
+
+    /// After a restart with a clock that went back, tokens from the future are still ours: what is issued or revoked from now
+    /// on must be ordered after them.
+    fn keep_order_above(&self, claims: &SessionClaims, now_micros: i64) {
+        let Some(order) = claims.token_id.and_then(order_of) else { return };
+        let now_millis = u64::try_from(now_micros.div_euclid(1_000)).unwrap_or(0);
+        if order >> 12 > now_millis {
+            self.0.entropy.order_after(order);
+        }
+    }
+
+    /// A token that lets its bearer join the match `match_id` for the next 30 seconds (spec/realtime-core.md 8.3).
+    pub fn mint_match_token(&self, match_id: &str) -> String {
+        self.0.session.sign(&match_token::to_json(match_id, self.0.clock.unix_seconds()))
+    }
+
+    /// Reads a match token. A session token is none, nor the other way round.
+    ///
+    /// # Errors
+    /// Which of the checks failed.
+    pub fn verify_match_token(&self, token: &str) -> Result<MatchToken, TokenRefusal> {
+        match_token::read(&self.0.session.open(token)?.payload, self.0.clock.unix_seconds())
+    }
+
+    /// An order number: every token issued so far is before it, every later one after it.
+    pub fn next_order(&self) -> u64 {
+        self.0.entropy.next_order(&self.0.clock)
+    }
+
+    /// What ends all tokens of a user that were issued before `before`; apply it once it is on disk.
+    pub fn user_before(&self, user_id: Uuid, before: u64) -> Revocation {
+        let at_unix = self.0.clock.unix_seconds();
+        Revocation::UserBefore { user_id, before, at_unix, expires_unix: self.chain_end() }
+    }
+
+    /// What ends all tokens of a user but those of the pair `token_id` and of later ones: `single_session`.
+    pub fn user_before_token(&self, user_id: Uuid, token_id: Uuid) -> Revocation {
+        self.user_before(user_id, order_of(token_id).unwrap_or_default())
+    }
+
+    /// What ends all tokens of a user that exist now.
+    pub fn user_now(&self, user_id: Uuid) -> Revocation {
+        self.user_before(user_id, self.next_order())
+    }
+
+    /// What ends the tokens of one kind in the chain of `claims`; `None` if they carry no token id.
+    ///
+    /// It is kept until every token of the chain that exists now has expired. A refresh makes the chain longer: whoever renews
+    /// a chain whose session tokens are revoked applies this anew ([`SessionTokens::is_revoked`]).
+    pub fn token(&self, kind: Kind, claims: &SessionClaims) -> Option<Revocation> {
+        let (token_id, user_id) = (claims.token_id?, claims.user_id);
+        let expires_unix = claims.expires_unix.saturating_add(1).max(self.chain_end());
+        Some(match kind {
+            Kind::Session => Revocation::SessionToken { user_id, token_id, expires_unix },
+            Kind::Refresh => Revocation::RefreshToken { user_id, token_id, expires_unix },
+        })
+    }
+
+    /// Whether tokens of `kind` with this id have been revoked one by one.
+    pub fn is_revoked(&self, kind: Kind, token_id: Uuid) -> bool {
+        self.0.denied.holds(kind, token_id)
+    }
+
+    /// Whether so many more token ids may be revoked.
+    ///
+    /// # Errors
+    /// The list is full (`session.max_revoked_tokens`).
+    pub fn room_for(&self, more: usize) -> Result<(), Full> {
+        self.0.denied.room_for(more)
+    }
+
+    /// Remembers a revocation that is on disk, or was found there at the start.
+    pub fn apply(&self, revocation: Revocation) {
+        if let Revocation::UserBefore { before, .. } = revocation {
+            self.0.entropy.order_after(before);
+        }
+        self.0.denied.add(revocation);
+    }
+
+    /// Forgets revocations of tokens that have all expired.
+    pub fn purge(&self) {
+        self.0.denied.purge(self.0.clock.unix_seconds());
+    }
+
+    /// How many revocations are held.
+    pub fn revocations(&self) -> usize {
+        self.0.denied.len()
+    }
+
+    /// The first second in which no token that exists now can be valid. It follows from the lifetimes in force: whoever makes
+    /// them shorter should let the longer ones run out before relying on older log-outs.
+    fn chain_end(&self) -> i64 {
+        self.0.clock.unix_seconds().saturating_add(self.0.session_seconds.max(self.0.refresh_seconds)).saturating_add(1)
+    }
+}
+
+/// Reads the payload of a session token: for the fuzzer.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_claims(payload: &[u8]) -> Result<SessionClaims, TokenRefusal> {
+    claims::read(payload, [0; 32], 60)
+}
+
+#[cfg(test)]
+mod tests;

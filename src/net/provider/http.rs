@@ -1,0 +1,290 @@
+//! The development provider over HTTP: discovery, keys, tokens, rotation, and the login page.
+
+use super::{
+    require_loopback,
+    tokens::{DevProvider, Shared, TokenUse},
+};
+use crate::error::Error;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// Connections open at once; one more waits to be accepted.
+const MAX_CONNECTIONS: usize = 64;
+/// Largest request body.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+/// For the head of a request, and again for all of its body.
+const READ_TIME: Duration = Duration::from_secs(10);
+/// The login page loads nothing from elsewhere, and nobody may frame it.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PAGE: &str = include_str!("page.html");
+
+/// Binds a listener, on loopback only.
+///
+/// # Errors
+/// Another address, or the port is taken.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    require_loopback(address)?;
+    TcpListener::bind(address).await
+}
+
+/// Serves until `stop`; open connections end with it.
+///
+/// # Errors
+/// `listener` is not on loopback. Faults of single connections are theirs alone.
+pub async fn serve(
+    listener: TcpListener,
+    provider: Arc<DevProvider>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    require_loopback(listener.local_addr()?)?;
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => { connections.spawn(connection(stream, Arc::clone(&provider))); }
+                // Out of file descriptors, or the peer is gone already: neither is a reason to end.
+                Err(error) => {
+                    tracing::debug!(%error, "development provider: connection not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, provider: Shared) {
+    let service = service_fn(move |request| {
+        let provider = Arc::clone(&provider);
+        async move { Ok::<_, Infallible>(answer(request, provider).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_TIME)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "development provider: connection ended");
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(request: Request<Incoming>, provider: Shared) -> Answer {
+    if let Err(refused) = admit(request.method(), request.headers()) {
+        return refused;
+    }
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/") => page(),
+        (&Method::GET | &Method::HEAD, "/.well-known/openid-configuration") => {
+            json_answer(StatusCode::OK, &discovery(provider.issuer()))
+        }
+        (&Method::GET | &Method::HEAD, "/.well-known/jwks.json") => json_answer(StatusCode::OK, &provider.key_set()),
+        (&Method::POST, "/token") => token(request, &provider).await.unwrap_or_else(|error| refusal(&error)),
+        (&Method::POST, "/rotate") => rotate(provider).await,
+        (_, "/" | "/.well-known/openid-configuration" | "/.well-known/jwks.json" | "/token" | "/rotate") => plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method not allowed: GET for pages and keys, POST for /token and /rotate.",
+        ),
+        _ => plain(StatusCode::NOT_FOUND, "Not found."),
+    }
+}
+
+/// Who comes by another name than a loopback one was led here by a foreign page (DNS rebinding), and a POST with a foreign
+/// `Origin` is one that a foreign page sends.
+fn admit(method: &Method, headers: &HeaderMap) -> Result<(), Answer> {
+    let refuse = |why| Err(plain(StatusCode::FORBIDDEN, why));
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
+        return refuse("Refused: one Host header is needed.");
+    };
+    if !names_loopback(host) {
+        return refuse("Refused: the Host header must name this machine, as 127.0.0.1 or localhost.");
+    }
+    let own = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
+    if *method == Method::POST && !headers.get_all(ORIGIN).iter().all(own) {
+        return refuse("Refused: another site's page may not ask for tokens.");
+    }
+    Ok(())
+}
+
+/// Whether an authority, such as `127.0.0.1:7352`, `localhost` or `[::1]:80`, is this machine's.
+fn names_loopback(authority: &str) -> bool {
+    reqwest::Url::parse(&format!("http://{authority}/"))
+        .is_ok_and(|url| url.username().is_empty() && url.path() == "/" && crate::config::is_loopback(&url))
+}
+
+/// OpenID Connect Discovery 1.0 section 3, as far as it is true here.
+fn discovery(issuer: &str) -> Value {
+    json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/"),
+        "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "response_types_supported": ["token", "id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claims_supported": ["sub", "iss", "token_use", "client_id", "aud", "username", "cognito:username", "auth_time", "iat", "exp", "jti"],
+    })
+}
+
+/// What a request for a token may say, as a form, as JSON or in the query.
+#[derive(Default)]
+struct Wanted {
+    user: String,
+    kind: Option<TokenUse>,
+    lifetime: Option<u64>,
+    as_text: bool,
+}
+
+async fn token(request: Request<Incoming>, provider: &DevProvider) -> Result<Answer, Error> {
+    let wanted = wanted(request).await?;
+    let mint = |kind| provider.mint(&wanted.user, kind, wanted.lifetime);
+    let (access, id) = (mint(TokenUse::Access)?, mint(TokenUse::Id)?);
+    let asked = if wanted.kind == Some(TokenUse::Id) { &id } else { &access };
+    if wanted.as_text {
+        return Ok(plain(StatusCode::OK, asked.clone()));
+    }
+    Ok(json_answer(
+        StatusCode::OK,
+        &json!({
+            "token": asked,
+            "access_token": access,
+            "id_token": id,
+            "token_type": "Bearer",
+            "subject": DevProvider::subject(&wanted.user),
+            "curl": provider.curl_line(&wanted.user),
+        }),
+    ))
+}
+
+async fn wanted(request: Request<Incoming>) -> Result<Wanted, Error> {
+    let mut wanted = Wanted::default();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let is_json =
+        request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    let body =
+        tokio::time::timeout(READ_TIME, body).await.map_err(|_| Error::invalid_argument("Body came too slowly."))?;
+    let body = body.map_err(|_| Error::invalid_argument("Body is larger than 16 KiB, or broke off."))?.to_bytes();
+    wanted.read_form(query.as_bytes())?;
+    if is_json {
+        wanted.read_json(&body)?
+    } else {
+        wanted.read_form(&body)?
+    }
+    Ok(wanted)
+}
+
+impl Wanted {
+    fn read_form(&mut self, form: &[u8]) -> Result<(), Error> {
+        // The URL type reads forms as browsers write them.
+        let mut carrier =
+            reqwest::Url::parse("http://localhost/").map_err(|error| Error::internal("No form.", error))?;
+        carrier.set_query(Some(&String::from_utf8_lossy(form)));
+        carrier.query_pairs().try_for_each(|(name, value)| self.set(&name, &value))
+    }
+
+    fn read_json(&mut self, body: &[u8]) -> Result<(), Error> {
+        let object: serde_json::Map<String, Value> =
+            serde_json::from_slice(body).map_err(|_| Error::invalid_argument("Body must be a JSON object."))?;
+        object.iter().try_for_each(|(name, value)| match value {
+            Value::String(text) => self.set(name, text),
+            other => self.set(name, &other.to_string()),
+        })
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        match name {
+            "user" => value.clone_into(&mut self.user),
+            "use" => {
+                self.kind = Some(match value {
+                    "access" => TokenUse::Access,
+                    "id" => TokenUse::Id,
+                    _ => return Err(Error::invalid_argument("use must be access or id.")),
+                });
+            }
+            "ttl" => {
+                let seconds = value.parse().map_err(|_| Error::invalid_argument("ttl must be a number of seconds."))?;
+                self.lifetime = Some(seconds);
+            }
+            "format" => self.as_text = value == "text",
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Making keys takes tenths of a second: away from the threads that serve.
+async fn rotate(provider: Shared) -> Answer {
+    let rotated = tokio::task::spawn_blocking(move || provider.rotate().map(|()| provider.key_set())).await;
+    match rotated.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(keys) => json_answer(StatusCode::OK, &keys),
+        Err(error) => refusal(&Error::internal("Keys could not be made.", error)),
+    }
+}
+
+fn page() -> Answer {
+    let mut page = with_type(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+    page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    page
+}
+
+fn refusal(error: &Error) -> Answer {
+    if error.is_ours() {
+        tracing::error!(?error, "development provider");
+    }
+    let status = StatusCode::from_u16(error.code().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json_answer(status, &json!({ "error": "invalid_request", "error_description": error.message() }))
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Answer {
+    with_type(status, "application/json", body.to_string())
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    with_type(status, "text/plain; charset=utf-8", text)
+}
+
+fn with_type(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_this_machine() {
+        for good in ["127.0.0.1", "127.0.0.1:7352", "localhost:1", "LOCALHOST", "[::1]:80", "127.9.9.9"] {
+            assert!(names_loopback(good), "{good}");
+        }
+        for bad in
+            ["example.com", "127.0.0.1.example.com", "10.0.0.1", "", "a@127.0.0.1", "127.0.0.1/x", "localhost.example"]
+        {
+            assert!(!names_loopback(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Why the store could not do something: classes that callers tell apart, and texts that an operator can act on.
+
+use crate::error::Error;
+use rusqlite::ErrorCode;
+use std::sync::Arc;
+
+/// What went wrong in the store. Values of players never stand in it: ids of devices are credentials.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Too many calls wait already: `store.write_queue_size`, or every one of `store.read_connections` in use for long.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// There is no room to write.
+    #[error("no room left to write {0}")]
+    Full(Fault),
+    /// Another program holds the database file, or another server the data folder.
+    #[error("locked by another program: {0}")]
+    Locked(Fault),
+    /// A stored row does not hold what its table promises.
+    #[error("table {table}, row {row}: {cause}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        row: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A value is taken that may be there once, as `table.column`.
+    #[error("taken already: {column}")]
+    Conflict {
+        /// The column, as `users.username`.
+        column: String,
+    },
+    /// As many notices wait for delivery as may: `hooks.outbox_size`.
+    #[error("the outbox holds {0} notices already (hooks.outbox_size)")]
+    OutboxFull(usize),
+    /// The database was made by a newer Kizuna, or cannot be used as it is.
+    #[error("{0}")]
+    Refused(String),
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else.
+    #[error("{0}")]
+    Other(Fault),
+}
+
+/// A file, and what happened to it.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    file: Option<Arc<str>>,
+    cause: String,
+}
+
+impl Fault {
+    /// What happened, to no file in particular.
+    pub(crate) fn new(cause: impl Into<String>) -> Self {
+        Self { file: None, cause: cause.into() }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.file {
+            Some(file) => write!(f, "{file}: {}", self.cause),
+            None => f.write_str(&self.cause),
+        }
+    }
+}
+
+impl StoreError {
+    /// What the client is told. `public_message` is the operation's own text for a failure of ours (500, code 13); what may
+    /// pass by itself is 503, code 14, with a neutral text.
+    pub fn into_error(self, public_message: &'static str) -> Error {
+        match self {
+            Self::Busy(_) => Error::unavailable("The store is busy right now. Try again."),
+            Self::Full(_) => Error::unavailable("The store cannot take writes right now: disk full."),
+            Self::Locked(_) => Error::unavailable("The store cannot take writes right now: database locked."),
+            Self::OutboxFull(_) => Error::unavailable("Too many notices wait for delivery. Try again."),
+            Self::Closed => Error::unavailable("The server is stopping."),
+            Self::Corrupt { .. } | Self::Conflict { .. } | Self::Refused(_) | Self::Other(_) => {
+                Error::internal(public_message, self)
+            }
+        }
+    }
+
+    /// Says which file it happened to, unless that is known.
+    pub(crate) fn in_file(mut self, name: &Arc<str>) -> Self {
+        if let Self::Full(fault) | Self::Locked(fault) | Self::Other(fault) = &mut self {
+            fault.file.get_or_insert_with(|| Arc::clone(name));
+        }
+        self
+    }
+
+    /// A failure of none of the named kinds.
+    pub(crate) fn other(cause: impl std::fmt::Display) -> Self {
+        Self::Other(Fault::new(cause.to_string()))
+    }
+
+    /// Whether the conflict is about `column`, as `users.username`.
+    pub(crate) fn is_conflict_on(&self, column: &str) -> bool {
+        matches!(self, Self::Conflict { column: found } if found == column)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let fault = Fault::new(error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full(fault),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(fault),
+            Some(ErrorCode::ConstraintViolation) => conflict_column(&fault.cause)
+                .map_or(Self::Other(fault.clone()), |column| Self::Conflict { column: column.to_owned() }),
+            _ => Self::Other(fault),
+        }
+    }
+}
+
+/// The column in SQLite's "UNIQUE constraint failed: users.username".
+fn conflict_column(text: &str) -> Option<&str> {
+    text.split_once("UNIQUE constraint failed: ")
+        .map(|(_, columns)| columns.split(',').next().unwrap_or(columns).trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kizuna_protocol::code::Code;
+
+    #[test]
+    fn what_may_pass_is_503_and_the_rest_is_the_operations_own_500() {
+        let full = StoreError::Full(Fault::new("x")).into_error("Error finding user account.");
+        assert_eq!(
+            (full.code(), full.message()),
+            (Code::Unavailable, "The store cannot take writes right now: disk full.")
+        );
+        let other = StoreError::other("secret path").into_error("Error finding user account.");
+        assert_eq!((other.code(), other.message()), (Code::Internal, "Error finding user account."));
+        assert_eq!(other.cause().map(ToString::to_string).as_deref(), Some("secret path"));
+    }
+
+    #[test]
+    fn a_fault_names_its_file_once() {
+        let file = Arc::from("/data/kizuna.db");
+        let error = StoreError::Locked(Fault::new("database is locked")).in_file(&file).in_file(&Arc::from("other"));
+        assert_eq!(error.to_string(), "locked by another program: /data/kizuna.db: database is locked");
+    }
+}

@@ -1,0 +1,112 @@
+//! Tokens that no longer count: table `kizuna_revocation`. Who checks tokens keeps them in memory, loaded from here at start.
+
+use super::{
+    Store, StoreError,
+    db::{self, Row, Transaction},
+};
+use rusqlite::params;
+use uuid::Uuid;
+
+/// A log-out, ban or deletion. `expires_unix` (seconds since 1970) is when no token that it is about can still be valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Every token of the user that was issued up to an order number.
+    UserBefore {
+        /// The user.
+        user_id: Uuid,
+        /// The order number: see [`crate::clock::Entropy::next_order`].
+        before: u64,
+        /// Seconds since 1970: when; judges tokens that carry no order number.
+        at_unix: i64,
+        /// Seconds since 1970.
+        expires_unix: i64,
+    },
+    /// One session token.
+    SessionToken {
+        /// Its user.
+        user_id: Uuid,
+        /// Its claim `tid`.
+        token_id: Uuid,
+        /// Seconds since 1970.
+        expires_unix: i64,
+    },
+    /// One refresh token.
+    RefreshToken {
+        /// Its user.
+        user_id: Uuid,
+        /// Its claim `tid`.
+        token_id: Uuid,
+        /// Seconds since 1970.
+        expires_unix: i64,
+    },
+}
+
+impl Store {
+    /// Every revocation that has not been purged.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        self.db.read(|conn| db::many(conn, SELECT, [], revocation_of))
+    }
+
+    /// Stores `rows`, all or none. Of two about the same tokens, the stricter and longer stays.
+    ///
+    /// # Errors
+    /// When they could not be stored; then none was.
+    pub async fn revoke(&self, rows: Vec<Revocation>) -> Result<(), StoreError> {
+        self.db.write(move |tx| rows.iter().try_for_each(|row| put(tx, row))).await
+    }
+
+    /// Forgets the revocations that expired at `now_unix` (seconds since 1970) or before, and answers how many.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn purge_revocations(&self, now_unix: i64) -> Result<usize, StoreError> {
+        self.db.write(move |tx| db::run(tx, PURGE, params![now_unix])).await
+    }
+}
+
+const SELECT: &str = "SELECT user_id, kind, token_id, revoked_before, at_unix, expires_unix FROM kizuna_revocation ORDER BY kind, user_id";
+const PURGE: &str = "DELETE FROM kizuna_revocation WHERE expires_unix <= ?1";
+const UPSERT: &str = "INSERT INTO kizuna_revocation (kind, user_id, token_id, revoked_before, at_unix, expires_unix) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (kind, user_id, token_id) DO UPDATE SET \
+     revoked_before = CASE WHEN excluded.revoked_before > kizuna_revocation.revoked_before \
+         THEN excluded.revoked_before ELSE kizuna_revocation.revoked_before END, \
+     at_unix = CASE WHEN excluded.at_unix > kizuna_revocation.at_unix \
+         THEN excluded.at_unix ELSE kizuna_revocation.at_unix END, \
+     expires_unix = CASE WHEN excluded.expires_unix > kizuna_revocation.expires_unix \
+         THEN excluded.expires_unix ELSE kizuna_revocation.expires_unix END";
+
+const USER_BEFORE: i64 = 0;
+const SESSION_TOKEN: i64 = 1;
+const REFRESH_TOKEN: i64 = 2;
+
+pub(super) fn put(tx: &Transaction<'_>, revocation: &Revocation) -> Result<(), StoreError> {
+    let (kind, user_id, token_id, before, at, expires) = match revocation {
+        Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
+            let before = i64::try_from(*before).unwrap_or(i64::MAX);
+            (USER_BEFORE, user_id, Uuid::nil(), before, *at_unix, *expires_unix)
+        }
+        Revocation::SessionToken { user_id, token_id, expires_unix } => {
+            (SESSION_TOKEN, user_id, *token_id, 0, 0, *expires_unix)
+        }
+        Revocation::RefreshToken { user_id, token_id, expires_unix } => {
+            (REFRESH_TOKEN, user_id, *token_id, 0, 0, *expires_unix)
+        }
+    };
+    db::run(tx, UPSERT, params![kind, db::key(user_id), db::key(&token_id), before, at, expires]).map(drop)
+}
+
+fn revocation_of(row: &Row<'_>) -> Result<Revocation, StoreError> {
+    let (user_id, token_id, expires_unix) = (row.uuid(0)?, row.uuid(2)?, row.get(5)?);
+    match row.get::<i64>(1)? {
+        USER_BEFORE => {
+            let before = u64::try_from(row.get::<i64>(3)?).unwrap_or(0);
+            Ok(Revocation::UserBefore { user_id, before, at_unix: row.get(4)?, expires_unix })
+        }
+        SESSION_TOKEN => Ok(Revocation::SessionToken { user_id, token_id, expires_unix }),
+        REFRESH_TOKEN => Ok(Revocation::RefreshToken { user_id, token_id, expires_unix }),
+        kind => Err(row.corrupt(format!("kind {kind} is not known"))),
+    }
+}
