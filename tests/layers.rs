@@ -16,7 +16,7 @@ const LAYERS: &[(Among, &[&str])] = &[
     (Among::Together, &["features"]),
     (Among::Together, &["net"]),
     (Among::Together, &["app"]),
-    (Among::Together, &["main", "lib"]),
+    (Among::Together, &["main", "lib", "commands"]),
 ];
 
 /// What every feature may use: no decisions of its own, only what identifiers and names must look like.
