@@ -29,16 +29,6 @@ for (const format of FORMATS) {
     maker.goodbye();
   });
 
-  test(`${format}: a match made with a name is one match for all who say it`, async () => {
-    const [one, other] = [await player(format), await player(format)];
-    const name = freshName("arena");
-    const [first, second] = [await one.socket.createMatch(name), await other.socket.createMatch(name)];
-    assert.equal(second.match_id, first.match_id);
-    assert.deepEqual(second.presences.map(({ user_id }) => user_id), [one.session.user_id]);
-    await one.joined(first.match_id, other);
-    [one, other].forEach((each) => each.goodbye());
-  });
-
   test(`${format}: a match that is not there cannot be joined`, async () => {
     const one = await player(format);
     const missing = one.socket.joinMatch("00000000-0000-4000-8000-000000000000.");
@@ -60,6 +50,17 @@ for (const format of FORMATS) {
     await assert.rejects(openSocket({ token: `${session.token.slice(0, -4)}AAAA` }, format));
   });
 }
+
+// Over JSON only: the SDK's protobuf adapter leaves the name out.
+test("a match made with a name is one match for all who say it", async () => {
+  const [one, other] = [await player("json"), await player("json")];
+  const name = freshName("arena");
+  const [first, second] = [await one.socket.createMatch(name), await other.socket.createMatch(name)];
+  assert.equal(second.match_id, first.match_id);
+  assert.deepEqual(second.presences.map(({ user_id }) => user_id), [one.session.user_id]);
+  await one.joined(first.match_id, other);
+  [one, other].forEach((each) => each.goodbye());
+});
 
 for (const [maker, joiner] of [["json", "json"], ["protobuf", "protobuf"], ["json", "protobuf"], ["protobuf", "json"]]) {
   const pairing = `${maker} and ${joiner}`;
