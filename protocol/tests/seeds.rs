@@ -1,6 +1,7 @@
 //! The seeds of the fuzz targets, without a fuzzer.
 
 #[path = "../../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "public in the crate that it is borrowed from")]
 mod targets;
 
 use std::{fs, path::Path};
