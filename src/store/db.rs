@@ -250,7 +250,7 @@ fn open_writer(config: &config::Store, path: &Path) -> Result<Connection, StoreE
 
 /// Pages in the write-ahead log at which the writer copies them into the database: a page that was written often since is
 /// copied once.
-const CHECKPOINT_PAGES: i64 = 4_096;
+const CHECKPOINT_PAGES: i64 = 8_192;
 /// Bytes to which the log's file is cut after it has grown beyond (a reader can hold a checkpoint back).
 const LOG_SIZE_LIMIT: i64 = 64 << 20;
 

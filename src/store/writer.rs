@@ -219,13 +219,22 @@ fn work(conn: &Connection, queue: &Queue, most: usize) {
                 queue.failed_commits.fetch_add(1, Ordering::Relaxed);
             }
         }
+        let was_failing = failing;
         tell(&mut failing, failure.as_ref(), queue);
         for job in batch.drain(..) {
             job.answer(failure.as_ref(), &queue.file);
         }
+        if was_failing || failing {
+            // After a full disk: once its pages are in the database, the log begins anew in the room that it has already.
+            checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
     }
-    // Only tidiness: what is in the log is as durable as what is in the database.
-    let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+/// Copies the log into the database. It may fail: what is in the log is as durable as what is in the database.
+fn checkpoint(conn: &Connection, sql: &str) {
+    let _ = conn.query_row(sql, [], |_| Ok(()));
 }
 
 /// Logs when writing begins to fail and when it works again, not each time between.
