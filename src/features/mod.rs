@@ -8,6 +8,7 @@ pub mod matches;
 pub mod passwords;
 pub mod rpc;
 mod rules;
+pub mod social;
 pub mod session;
 pub mod users;
 
