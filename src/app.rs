@@ -4,7 +4,7 @@
 use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Caller, Client, Services, passwords::Passwords, session},
+    features::{Services, passwords::Passwords, session},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{self, Verifier, session::SessionTokens},
     lifecycle::Lifecycle,
@@ -13,7 +13,7 @@ use crate::{
         provider::{self, DevProvider},
     },
     realtime::Realtime,
-    store::{Store, StoreError},
+    store::{Limits, Store, StoreError},
     telemetry::Metrics,
 };
 use prometheus_client::registry::Registry;
@@ -106,7 +106,12 @@ impl Server {
         };
         let provider = dev_provider(&config, &clock, &entropy, address_of("socket", &http)?).await?;
 
-        let store = Store::open(&config.store, &config.data_dir, clock.clone())?;
+        let longest = config.session.token_expiry_sec.max(config.session.refresh_token_expiry_sec);
+        let limits = Limits {
+            outbox_size: config.hooks.outbox_size,
+            token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
+        };
+        let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
         let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
         session::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
@@ -134,10 +139,8 @@ impl Server {
             metrics: metrics_listener.as_ref().map(|listener| address_of("metrics", listener)).transpose()?,
             dev_provider: provider.as_ref().map(|(listener, _)| address_of("dev_provider", listener)).transpose()?,
         };
-        let server = Http::new(services.clone(), verify_session).map_err(|error| ConfigError {
-            path: "socket.response_headers".to_owned(),
-            what: error.to_string(),
-        })?;
+        let server = Http::new(services.clone())
+            .map_err(|error| ConfigError { path: "socket.response_headers".to_owned(), what: error.to_string() })?;
         lifecycle.spawn(net::serve(http, Arc::new(server), lifecycle.clone()));
         if let Some(listener) = metrics_listener {
             lifecycle.spawn(metrics::serve(listener, Arc::new(registry), lifecycle.clone()));
@@ -152,7 +155,8 @@ impl Server {
             provider
         });
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
-        lifecycle.spawn(session::sweep(Services::clone(&services), lifecycle.clone()));
+        let (swept, life) = (services.clone(), lifecycle.clone());
+        lifecycle.spawn(async move { session::sweep(&swept, &life).await });
         tracing::info!(http = %addresses.http, "serving");
         Ok(Running { services, lifecycle, addresses, dev_provider })
     }
@@ -193,11 +197,6 @@ async fn bind(key: &'static str, address: &str, port: u16) -> Result<TcpListener
 
 fn address_of(key: &'static str, listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|cause| StartError::Bind { key, address: String::new(), cause })
-}
-
-/// The one validity function of session tokens, as HTTP asks for it.
-fn verify_session(services: &Services, client: Client, token: &str) -> Option<Caller> {
-    session::caller(services, client, token).ok().map(|(caller, _)| caller)
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -24,7 +24,7 @@ const HEALTH_WAIT: Duration = Duration::from_secs(5);
 /// A realtime game server for Nakama clients, with an identity bridge built in.
 #[derive(Debug, Parser)]
 #[command(name = "kizuna", version, args_conflicts_with_subcommands = true)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -94,7 +94,8 @@ impl Settings {
         let file = self.config.or_else(beside);
         let overrides = Overrides { data_dir: self.data_dir, http: self.http, metrics: self.metrics };
         // A variable that is not UTF-8 cannot be one of ours.
-        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(file.as_deref(), environment, &overrides)
             .map_err(|error| Failure { status: BAD_CONFIG, text: format!("configuration: {error}") })
     }
@@ -120,7 +121,7 @@ impl From<StartError> for Failure {
 }
 
 /// Runs the command that was asked for.
-pub fn run(arguments: Arguments) -> ExitCode {
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(settings) => serve(settings),
         Command::Check(settings) => check(settings),
@@ -167,7 +168,10 @@ fn announce(running: &Running) {
     }
     if let Some(provider) = running.dev_provider() {
         print(format!("listening dev_provider {provider}"));
-        print(format!("\nSign in through the bridge, as anybody:\n\n  {}\n\nor in a browser: http://{provider}/", running.provider().map(|provider| provider.curl_line("ann")).unwrap_or_default()));
+        print(format!(
+            "\nSign in through the bridge, as anybody:\n\n  {}\n\nor in a browser: http://{provider}/",
+            running.provider().map(|provider| provider.curl_line("ann")).unwrap_or_default()
+        ));
     }
 }
 

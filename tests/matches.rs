@@ -55,13 +55,16 @@ async fn a_list_of_presences_chooses_the_receivers_by_session_id() {
     let (id, own_a) = a.create_match().await;
     let own_b = b.join_match(&id).await;
     a.next().await;
-    let to = |presences: Value| json!({ "match_data_send": { "match_id": id, "op_code": "3", "presences": presences } });
+    let to =
+        |presences: Value| json!({ "match_data_send": { "match_id": id, "op_code": "3", "presences": presences } });
     a.send(to(json!([own_a, own_b]))).await;
     assert_eq!(a.next().await["match_data"]["op_code"], "3");
     assert_eq!(b.next().await["match_data"]["op_code"], "3");
     a.send(to(json!([{ "user_id": own_a["user_id"], "session_id": own_b["session_id"] }]))).await;
     assert_eq!(b.next().await["match_data"]["op_code"], "3", "a wrong user id does not matter");
-    for malformed in [json!([{ "user_id": "zzz", "session_id": "zzz" }]), json!([{ "session_id": own_b["session_id"] }])] {
+    for malformed in
+        [json!([{ "user_id": "zzz", "session_id": "zzz" }]), json!([{ "session_id": own_b["session_id"] }])]
+    {
         a.send(to(malformed)).await;
     }
     b.quiet().await;
@@ -132,7 +135,11 @@ async fn a_session_token_is_no_match_token() {
     let mut a = server.connect(text(&session["token"]), "json").await;
     let answer = a.ask(json!({ "cid": "1", "match_join": { "token": session["token"] } })).await;
     assert_eq!(answer["error"]["message"], "Invalid match token");
-    assert_eq!(a.ask(json!({ "cid": "2", "ping": {} })).await, json!({ "cid": "2", "pong": {} }), "the socket lives on");
+    assert_eq!(
+        a.ask(json!({ "cid": "2", "ping": {} })).await,
+        json!({ "cid": "2", "pong": {} }),
+        "the socket lives on"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +196,8 @@ async fn json_and_protobuf_sockets_meet_in_one_match() {
     assert!(matches!(&answer.message, Some(Body::Match(found)) if found.match_id == id && answer.cid == "7"));
     b.next_frame().await.expect("its own join event");
     a.next().await;
-    let sent = MatchDataSend { match_id: id.clone(), op_code: 5, data: vec![0, 255, 1].into(), ..MatchDataSend::default() };
+    let sent =
+        MatchDataSend { match_id: id.clone(), op_code: 5, data: vec![0, 255, 1].into(), ..MatchDataSend::default() };
     b.send_frame(frame(Body::MatchDataSend(sent))).await;
     assert_eq!(a.next().await["match_data"]["data"], "AP8B");
     a.send(data(&id, 6, "AQI=")).await;

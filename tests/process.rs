@@ -200,9 +200,11 @@ fn token_prints_what_the_running_server_takes() {
     let data = tempfile::tempdir().expect("a folder");
     let settings = [("KIZUNA_DEV_PROVIDER_PORT", "0")];
     let server = Process::start(data.path(), &settings);
-    let provider = server.printed.iter().find_map(|line| line.strip_prefix("listening dev_provider ")).expect("it is on");
+    let provider =
+        server.printed.iter().find_map(|line| line.strip_prefix("listening dev_provider ")).expect("it is on");
     let port = provider.rsplit(':').next().expect("a port");
-    let output = run(data.path(), &["token", "--user", "ann", "--data-dir", "."], &[("KIZUNA_DEV_PROVIDER_PORT", port)]);
+    let output =
+        run(data.path(), &["token", "--user", "ann", "--data-dir", "."], &[("KIZUNA_DEV_PROVIDER_PORT", port)]);
     assert!(output.status.success(), "{output:?}");
     let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -85,7 +85,11 @@ async fn what_is_not_served_yet_is_answered_and_the_socket_stays() {
     let mut a = server.player("player-a").await;
     for request in ["channel_join", "matchmaker_add", "status_follow", "party_create", "party_data_send"] {
         let answer = a.ask(json!({ "cid": "1", request: {} })).await;
-        assert_eq!(answer, json!({ "cid": "1", "error": { "message": "This message is not served yet." } }), "{request}");
+        assert_eq!(
+            answer,
+            json!({ "cid": "1", "error": { "message": "This message is not served yet." } }),
+            "{request}"
+        );
     }
     assert_eq!(a.ask(json!({ "cid": "2", "ping": {} })).await, json!({ "cid": "2", "pong": {} }));
 }
@@ -108,16 +112,23 @@ async fn closes(server: &TestServer, frame: Message) -> (Vec<Value>, (u16, Strin
 async fn faulty_frames_close_the_socket_with_their_reason() {
     let server = TestServer::start().await;
     let malformed = (1000, "received malformed payload".to_owned());
-    for text in ["this is not json", "", "[]", "null", r#"{"cid":"1","nope":{}}"#, r#"{"cid":"1","cid":"2","ping":{}}"#] {
+    for text in ["this is not json", "", "[]", "null", r#"{"cid":"1","nope":{}}"#, r#"{"cid":"1","cid":"2","ping":{}}"#]
+    {
         assert_eq!(closes(&server, Message::text(text)).await, (vec![], malformed.clone()), "{text}");
     }
     let wrong_kind = (1000, "received unexpected WebSocket message type".to_owned());
     assert_eq!(closes(&server, Message::binary(vec![8])).await.1, wrong_kind);
     let no_request = (1000, "error processing message".to_owned());
     let (before, close) = closes(&server, Message::text(r#"{"cid":"1"}"#)).await;
-    assert_eq!((before, close), (vec![json!({ "cid": "1", "error": { "code": 2, "message": "Missing message." } })], no_request.clone()));
+    assert_eq!(
+        (before, close),
+        (vec![json!({ "cid": "1", "error": { "code": 2, "message": "Missing message." } })], no_request.clone())
+    );
     let (before, close) = closes(&server, Message::text(r#"{"cid":"1","match":{}}"#)).await;
-    assert_eq!((before, close), (vec![json!({ "cid": "1", "error": { "code": 1, "message": "Unrecognized message." } })], no_request));
+    assert_eq!(
+        (before, close),
+        (vec![json!({ "cid": "1", "error": { "code": 1, "message": "Unrecognized message." } })], no_request)
+    );
 }
 
 #[tokio::test]
@@ -252,7 +263,10 @@ async fn a_burst_does_not_kill_a_healthy_client() {
     b.join_match(&id).await;
     a.next().await;
     for number in 0..2_000 {
-        a.socket.feed(Message::text(json!({ "match_data_send": { "match_id": id, "op_code": number } }).to_string())).await.expect("fed");
+        a.socket
+            .feed(Message::text(json!({ "match_data_send": { "match_id": id, "op_code": number } }).to_string()))
+            .await
+            .expect("fed");
     }
     a.socket.flush().await.expect("sent");
     assert!(b.next().await["match_data"]["op_code"].is_null(), "0 is omitted");

@@ -8,8 +8,8 @@ use crate::{
 };
 use kizuna_protocol::{
     api::{ListMatchesRequest, Match as ListedMatch, MatchList},
-    id::{MatchId, parse_uuid},
     code::RealtimeCode,
+    id::{MatchId, parse_uuid},
     realtime::{
         Match, MatchCreate, MatchData, MatchDataSend, MatchJoin, MatchLeave, envelope::Message as Body, match_join,
     },
@@ -19,8 +19,7 @@ use uuid::Uuid;
 
 /// `match_create`: a new match, or, with a name, the one match of that name. The creator is in it.
 pub(crate) fn create(services: &Services, session: &Arc<Session>, cid: String, request: &MatchCreate) {
-    let subject =
-        if request.name.is_empty() { services.entropy.uuid() } else { MatchId::named(&request.name).id() };
+    let subject = if request.name.is_empty() { services.entropy.uuid() } else { MatchId::named(&request.name).id() };
     let id = format!("{subject}.");
     enter(services, session, cid, id, relayed(subject), Rule::Create, Size::WithSelf);
 }
@@ -62,15 +61,7 @@ enum Size {
     WithoutSelf,
 }
 
-fn enter(
-    services: &Services,
-    session: &Arc<Session>,
-    cid: String,
-    id: String,
-    key: StreamKey,
-    rule: Rule,
-    size: Size,
-) {
+fn enter(services: &Services, session: &Arc<Session>, cid: String, id: String, key: StreamKey, rule: Rule, size: Size) {
     let mut cid = Some(cid);
     let joined = services.realtime.streams().join(key, rule, session, |found| {
         Delivery::answer(cid.take().unwrap_or_default(), Some(Body::Match(answer(id, session, found, size))))

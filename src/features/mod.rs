@@ -8,8 +8,8 @@ pub mod matches;
 pub mod passwords;
 pub mod rpc;
 mod rules;
-pub mod social;
 pub mod session;
+pub mod social;
 pub mod users;
 
 #[cfg(test)]

@@ -122,12 +122,12 @@ pub fn load_revocations(store: &Store, tokens: &SessionTokens) -> Result<(), Sto
 }
 
 /// Forgets, now and then until the server stops, the revocations whose tokens have expired.
-pub async fn sweep(services: Services, life: Lifecycle) {
+pub async fn sweep(services: &Services, life: &Lifecycle) {
     let seconds = services.config.session.token_expiry_sec.saturating_mul(2).min(LONGEST_SWEEP_SEC);
     loop {
         tokio::select! {
             () = life.draining() => return,
-            () = tokio::time::sleep(Duration::from_secs(seconds)) => forget_expired(&services).await,
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => forget_expired(services).await,
         }
     }
 }

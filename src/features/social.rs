@@ -102,11 +102,7 @@ macro_rules! provider {
         ///
         /// # Errors
         /// Always: 400, code 3, for what is missing; else code 9.
-        pub async fn $link(
-            _services: &Services,
-            _caller: &Caller,
-            request: api::$link_request,
-        ) -> Result<(), Error> {
+        pub async fn $link(_services: &Services, _caller: &Caller, request: api::$link_request) -> Result<(), Error> {
             std::future::ready(Err(refuse($account(request)))).await
         }
     };
@@ -120,5 +116,13 @@ provider!(
     link_facebook_instant_game(AccountFacebookInstantGame),
     Some
 );
-provider!(authenticate_facebook(AuthenticateFacebookRequest), link_facebook(LinkFacebookRequest), |request: api::LinkFacebookRequest| request.account);
-provider!(authenticate_steam(AuthenticateSteamRequest), link_steam(LinkSteamRequest), |request: api::LinkSteamRequest| request.account);
+provider!(
+    authenticate_facebook(AuthenticateFacebookRequest),
+    link_facebook(LinkFacebookRequest),
+    |request: api::LinkFacebookRequest| request.account
+);
+provider!(
+    authenticate_steam(AuthenticateSteamRequest),
+    link_steam(LinkSteamRequest),
+    |request: api::LinkSteamRequest| request.account
+);

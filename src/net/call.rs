@@ -1,7 +1,7 @@
 //! From a request's parts to the typed request of its route (contract/README.md section 5).
 
 use super::{
-    credentials::{self, VerifySession},
+    credentials,
     matching::parameters,
     query::{Query, set_text},
     routes::Route,
@@ -30,7 +30,6 @@ pub(super) struct Call<'a> {
     /// The body, where it is a form that stands for a query.
     pub(super) form: &'a [u8],
     pub(super) client: Client,
-    pub(super) verify: VerifySession,
     /// Who it turned out to be; for the log.
     pub(super) user: Option<Uuid>,
 }
@@ -79,7 +78,7 @@ impl Call<'_> {
 
     /// Checks the session token, and answers whose it is.
     pub(super) fn session(&mut self, services: &Services) -> Result<Caller, Error> {
-        let caller = credentials::session(self.headers, self.client, services, self.verify)?;
+        let caller = credentials::caller(self.headers, self.client, services)?;
         self.user = Some(caller.user_id);
         Ok(caller)
     }

@@ -3,7 +3,7 @@
 use super::query::Query;
 use crate::{
     error::Error,
-    features::{Caller, Client, Services},
+    features::{Caller, Client, Services, session},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -14,9 +14,6 @@ use hyper::{
 
 /// `Grpc-Metadata-Authorization`, which Nakama's gateway takes like `Authorization`.
 const METADATA: HeaderName = HeaderName::from_static("grpc-metadata-authorization");
-
-/// What tells whose session token this is; `None`: nobody's, or no longer.
-pub type VerifySession = fn(&Services, Client, &str) -> Option<Caller>;
 
 /// Checks the server key that every client holds: sign-in and session refresh.
 pub(super) fn server_key(headers: &HeaderMap, services: &Services) -> Result<(), Error> {
@@ -32,17 +29,12 @@ pub(super) fn server_key(headers: &HeaderMap, services: &Services) -> Result<(),
 }
 
 /// Checks the session token.
-pub(super) fn session(
-    headers: &HeaderMap,
-    client: Client,
-    services: &Services,
-    verify: VerifySession,
-) -> Result<Caller, Error> {
+pub(super) fn caller(headers: &HeaderMap, client: Client, services: &Services) -> Result<Caller, Error> {
     let invalid = || Error::unauthenticated("Auth token invalid");
     match authorization(headers) {
         Given::Never => Err(Error::unauthenticated("Auth token required")),
         Given::Repeatedly => Err(invalid()),
-        Given::Once(header) => bearer(header).and_then(|token| verify(services, client, token)).ok_or_else(invalid),
+        Given::Once(header) => by_token(bearer(header).ok_or_else(invalid)?, client, services),
     }
 }
 
@@ -52,7 +44,6 @@ pub(super) fn http_key_or_session(
     query: &Query<'_>,
     client: Client,
     services: &Services,
-    verify: VerifySession,
 ) -> Result<Option<Caller>, Error> {
     let by_key = |key: &[u8]| match is_same(key, services.config.runtime.http_key.expose()) {
         true => Ok(None),
@@ -61,14 +52,18 @@ pub(super) fn http_key_or_session(
     if let Some(key) = query.first("http_key").filter(|key| !key.is_empty()) {
         return by_key(key.as_bytes());
     }
-    let Some(header) = headers.get(AUTHORIZATION).filter(|header| !header.is_empty()) else {
+    let Some(header) = headers.get(AUTHORIZATION) else {
         return Err(Error::unauthenticated("Auth token or HTTP key required"));
     };
     if let Some(user) = basic_user(header) {
         return by_key(&user);
     }
-    let caller = bearer(header).and_then(|token| verify(services, client, token));
-    caller.map(Some).ok_or_else(|| Error::unauthenticated("Auth token invalid"))
+    let token = bearer(header).ok_or_else(|| Error::unauthenticated("Auth token invalid"))?;
+    by_token(token, client, services).map(Some)
+}
+
+fn by_token(token: &str, client: Client, services: &Services) -> Result<Caller, Error> {
+    session::caller(services, client, token).map(|(caller, _)| caller)
 }
 
 /// The token of a `Bearer` header. The scheme is case-sensitive and followed by one space.
@@ -108,98 +103,101 @@ fn is_same(given: &[u8], key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::testing;
-    use uuid::Uuid;
+    use crate::net::testing::{USER, World};
 
     fn headers(lines: &[&str]) -> HeaderMap {
-        lines.iter().map(|line| (AUTHORIZATION, HeaderValue::from_str(line).unwrap())).fold(
-            HeaderMap::new(),
-            |mut map, (name, value)| {
-                map.append(name, value);
-                map
-            },
-        )
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(line).unwrap());
+        }
+        headers
     }
 
     fn basic(text: &str) -> String {
         format!("Basic {}", BASE64_STANDARD.encode(text))
     }
 
-    fn by_server_key(lines: &[&str]) -> String {
-        server_key(&headers(lines), &testing::services()).map_or_else(|error| error.to_string(), |()| "ok".into())
-    }
+    struct Asked(World);
 
-    fn by_session(lines: &[&str]) -> String {
-        session(&headers(lines), Client::default(), &testing::services(), testing::verify)
-            .map_or_else(|error| error.to_string(), |caller| caller.username.to_string())
-    }
+    impl Asked {
+        fn new() -> Self {
+            Self(World::new())
+        }
 
-    fn by_rpc(query: &str, lines: &[&str]) -> String {
-        let query = Query::lenient(query.as_bytes());
-        http_key_or_session(&headers(lines), &query, Client::default(), &testing::services(), testing::verify)
-            .map_or_else(
-                |error| error.to_string(),
-                |caller| caller.map_or("nobody".into(), |caller| caller.username.to_string()),
-            )
+        fn by_server_key(&self, lines: &[&str]) -> String {
+            server_key(&headers(lines), &self.0.services).map_or_else(|error| error.to_string(), |()| "ok".into())
+        }
+
+        fn by_session(&self, lines: &[&str]) -> String {
+            caller(&headers(lines), Client::default(), &self.0.services)
+                .map_or_else(|error| error.to_string(), |caller| caller.username.to_string())
+        }
+
+        fn by_rpc(&self, query: &str, lines: &[&str]) -> String {
+            let query = Query::lenient(query.as_bytes());
+            match http_key_or_session(&headers(lines), &query, Client::default(), &self.0.services) {
+                Ok(None) => "nobody".to_owned(),
+                Ok(Some(caller)) => caller.username.to_string(),
+                Err(error) => error.to_string(),
+            }
+        }
     }
 
     #[test]
     fn sign_in_needs_the_server_key() {
+        let asked = Asked::new();
         for good in ["defaultkey:", "defaultkey:any", "defaultkey:a:b"] {
-            assert_eq!(by_server_key(&[&basic(good)]), "ok", "{good}");
+            assert_eq!(asked.by_server_key(&[&basic(good)]), "ok", "{good}");
         }
-        assert_eq!(by_server_key(&[]), "Server key required");
-        assert_eq!(by_server_key(&[&basic("defaultkey:"), &basic("defaultkey:")]), "Server key required");
+        assert_eq!(asked.by_server_key(&[]), "Server key required");
+        assert_eq!(asked.by_server_key(&[&basic("defaultkey:"), &basic("defaultkey:")]), "Server key required");
         let unpadded = basic("defaultkey:").trim_end_matches('=').to_owned();
         let lower = basic("defaultkey:").replace("Basic", "basic");
         let two_spaces = basic("defaultkey:").replace("Basic ", "Basic  ");
-        for bad in [
-            "",
-            "Basic",
-            "Basic ",
-            "Basic !!",
-            &unpadded,
-            &lower,
-            &two_spaces,
-            &basic("defaultkey"),
-            &basic("other:"),
-            &basic(":"),
-            "Bearer good",
-        ] {
-            assert_eq!(by_server_key(&[bad]), "Server key invalid", "{bad}");
+        let wrong = [basic("defaultkey"), basic("other:"), basic(":"), unpadded, lower, two_spaces];
+        for bad in wrong.iter().map(String::as_str).chain(["", "Basic", "Basic ", "Basic !!", "Bearer good"]) {
+            assert_eq!(asked.by_server_key(&[bad]), "Server key invalid", "{bad}");
         }
     }
 
     #[test]
     fn everything_else_needs_a_session() {
-        assert_eq!(by_session(&["Bearer good"]), "player");
-        assert_eq!(by_session(&[]), "Auth token required");
-        for bad in [&["Bearer bad"][..], &["bearer good"], &["Bearer"], &["Bearer  good"], &[""], &["good"]] {
-            assert_eq!(by_session(bad), "Auth token invalid", "{bad:?}");
+        let asked = Asked::new();
+        let token = asked.0.token();
+        let good = format!("Bearer {token}");
+        assert_eq!(asked.by_session(&[&good]), "player");
+        assert_eq!(asked.by_session(&[]), "Auth token required");
+        let wrong = [format!("bearer {token}"), format!("Bearer  {token}"), token, basic("defaultkey:")];
+        for bad in wrong.iter().map(String::as_str).chain(["Bearer bad", "Bearer", "Bearer ", ""]) {
+            assert_eq!(asked.by_session(&[bad]), "Auth token invalid", "{bad}");
         }
-        assert_eq!(by_session(&[&basic("defaultkey:")]), "Auth token invalid");
-        assert_eq!(by_session(&["Bearer good", "Bearer good"]), "Auth token invalid");
+        assert_eq!(asked.by_session(&[&good, &good]), "Auth token invalid");
     }
 
     #[test]
     fn the_gateways_own_header_counts_like_authorization() {
-        let mut map = HeaderMap::from_iter([(METADATA, HeaderValue::from_static("Bearer good"))]);
-        let check = |map: &HeaderMap| session(map, Client::default(), &testing::services(), testing::verify);
-        assert_eq!(check(&map).unwrap().user_id, Uuid::from_u128(7));
-        map.insert(AUTHORIZATION, HeaderValue::from_static("Bearer good"));
+        let world = World::new();
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", world.token())).unwrap();
+        let mut map = HeaderMap::from_iter([(METADATA, bearer.clone())]);
+        let check = |map: &HeaderMap| caller(map, Client::default(), &world.services);
+        assert_eq!(check(&map).unwrap().user_id, USER);
+        map.insert(AUTHORIZATION, bearer);
         assert_eq!(check(&map).unwrap_err().message(), "Auth token invalid");
     }
 
     #[test]
     fn rpc_takes_the_http_key_or_a_session() {
-        assert_eq!(by_rpc("", &[]), "Auth token or HTTP key required");
-        assert_eq!(by_rpc("http_key=", &[""]), "Auth token or HTTP key required");
-        assert_eq!(by_rpc("http_key=defaulthttpkey", &["Bearer bad"]), "nobody");
-        assert_eq!(by_rpc("http_key=wrong", &["Bearer good"]), "HTTP key invalid");
-        assert_eq!(by_rpc("", &[&basic("defaulthttpkey:")]), "nobody");
-        assert_eq!(by_rpc("", &[&basic("wrong:")]), "HTTP key invalid");
-        assert_eq!(by_rpc("", &["Bearer good"]), "player");
-        assert_eq!(by_rpc("", &["Bearer bad"]), "Auth token invalid");
-        assert_eq!(by_rpc("", &["Basic !!"]), "Auth token invalid");
+        let asked = Asked::new();
+        let good = format!("Bearer {}", asked.0.token());
+        assert_eq!(asked.by_rpc("", &[]), "Auth token or HTTP key required");
+        assert_eq!(asked.by_rpc("http_key=", &[]), "Auth token or HTTP key required");
+        assert_eq!(asked.by_rpc("", &[""]), "Auth token invalid");
+        assert_eq!(asked.by_rpc("http_key=defaulthttpkey", &["Bearer bad"]), "nobody");
+        assert_eq!(asked.by_rpc("http_key=wrong", &[&good]), "HTTP key invalid");
+        assert_eq!(asked.by_rpc("", &[&basic("defaulthttpkey:")]), "nobody");
+        assert_eq!(asked.by_rpc("", &[&basic("wrong:")]), "HTTP key invalid");
+        assert_eq!(asked.by_rpc("", &[&good]), "player");
+        assert_eq!(asked.by_rpc("", &["Bearer bad"]), "Auth token invalid");
+        assert_eq!(asked.by_rpc("", &["Basic !!"]), "Auth token invalid");
     }
 }

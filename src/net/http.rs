@@ -7,9 +7,7 @@ use super::{
     body,
     call::Call,
     compress::{Compressor, Encoding},
-    cors,
-    credentials::VerifySession,
-    form,
+    cors, form,
     matching::{self, Candidates, Router, Target, Unclean},
     respond::{self, Failure, Response},
     routes::{Body, Route},
@@ -56,7 +54,6 @@ pub struct BadHeader(String);
 /// The HTTP side of the server.
 pub struct Http {
     services: Arc<Services>,
-    verify: VerifySession,
     router: Router,
     compressor: Compressor,
     proxies: Proxies,
@@ -75,16 +72,15 @@ struct Record {
 }
 
 impl Http {
-    /// HTTP over `services`, with `verify` to tell whose session token is presented.
+    /// HTTP over `services`.
     ///
     /// # Errors
     /// `socket.response_headers` holds something that is no header.
-    pub fn new(services: Arc<Services>, verify: VerifySession) -> Result<Self, BadHeader> {
+    pub fn new(services: Arc<Services>) -> Result<Self, BadHeader> {
         let socket = &services.config.socket;
         let mut builder = http1::Builder::new();
         builder.max_buf_size(LEAST_BUFFER.max(HEAD_SLACK * socket.max_header_size_bytes));
         Ok(Self {
-            verify,
             router: Router::new(),
             compressor: Compressor::default(),
             proxies: Proxies::new(socket.proxy_count, &socket.address),
@@ -205,16 +201,8 @@ impl Http {
         let (parts, body) = request.into_parts();
         let client = self.proxies.of_request(&parts.headers, peer);
         record.client = client.address;
-        let call = Call {
-            headers: &parts.headers,
-            path: &path,
-            query: uri.query(),
-            body: &[],
-            form: &[],
-            client,
-            verify: self.verify,
-            user: None,
-        };
+        let call =
+            Call { headers: &parts.headers, path: &path, query: uri.query(), body: &[], form: &[], client, user: None };
         match target {
             Target::Root if method == Method::GET => Ok(respond::empty(StatusCode::OK)),
             Target::Root | Target::Socket => Err(not_found()),

@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(clean("/v2/./x/../account/", None), moved("/v2/account/"));
         assert_eq!(clean("/v2/%2e%2e/%C3%A9 x", None), moved("/%C3%A9%20x"));
         assert_eq!(clean("/..", None), moved("/"));
-        assert_eq!(clean("*", None), moved("/*"));
+        assert_eq!(clean("*", None), moved("/%2A"));
         assert_eq!(clean("", None).unwrap(), "");
         assert_eq!(clean("/v2/...", None).unwrap(), "/v2/...");
     }

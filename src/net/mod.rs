@@ -27,7 +27,6 @@ pub mod socket;
 mod testing;
 
 pub use accept::{Connection, serve};
-pub use credentials::VerifySession;
 pub use http::{BadHeader, Http};
 pub use query::Query;
 pub use routes::served;

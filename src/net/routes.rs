@@ -3,7 +3,7 @@
 use super::call::{Answer, Call};
 use crate::{
     error::Error,
-    features::{Caller, Client, Services, account, authenticate, links, matches, session, users},
+    features::{Client, Services, account, authenticate, links, matches, session, social, users},
 };
 use kizuna_protocol::{api, code::Code, json::JsonMessage};
 
@@ -42,8 +42,10 @@ pub(super) struct Route {
     /// Whether a field of the request may come from the query.
     pub(super) has_query: bool,
     /// Full protobuf name of the request.
+    #[cfg(test)]
     pub(super) request: &'static str,
     /// Full protobuf name of the answer.
+    #[cfg(test)]
     pub(super) response: &'static str,
     pub(super) is_served: bool,
     pub(super) run: Run,
@@ -72,10 +74,12 @@ macro_rules! routes {
             auth: auth!($auth),
             body: body!($body),
             has_query: has_query!($query),
+            #[cfg(test)]
             request: name!($request),
+            #[cfg(test)]
             response: name!($response),
             is_served: is_served!($run),
-            run: |services, call, route| run!($run, $auth, services, call, decode!($request, $body, call, route), route, $response),
+            run: |services, call, route| run!($run $auth, $request $body $response, services call route),
         },)*
         special("POST", "/v2/rpc/{id}", "RpcFunc", Auth::HttpKeyOrSession, Body::Raw),
         special("GET", "/v2/rpc/{id}", "RpcFunc", Auth::HttpKeyOrSession, Body::None),
@@ -87,7 +91,20 @@ macro_rules! routes {
 /// A row that has code of its own.
 const fn special(method: &'static str, path: &'static str, rpc: &'static str, auth: Auth, body: Body) -> Route {
     let run: Run = |_, _, route| Err(not_served(route));
-    Route { method, path, rpc, auth, body, has_query: true, request: "-", response: "-", is_served: true, run }
+    Route {
+        method,
+        path,
+        rpc,
+        auth,
+        body,
+        has_query: true,
+        #[cfg(test)]
+        request: "-",
+        #[cfg(test)]
+        response: "-",
+        is_served: true,
+        run,
+    }
 }
 
 macro_rules! auth {
@@ -120,6 +137,7 @@ macro_rules! has_query {
         false
     };
 }
+#[cfg(test)]
 macro_rules! name {
     (Empty) => {
         "google.protobuf.Empty"
@@ -137,16 +155,13 @@ macro_rules! is_served {
     };
 }
 macro_rules! decode {
-    (Empty, none, $call:ident, $route:ident) => {
-        ()
-    };
-    ($request:ident, none, $call:ident, $route:ident) => {
+    ($request:ident none, $call:ident $route:ident) => {
         $call.fields::<api::$request>($route, None)?
     };
-    ($request:ident, whole, $call:ident, $route:ident) => {
+    ($request:ident whole, $call:ident $route:ident) => {
         $call.whole::<api::$request>($route)?
     };
-    ($request:ident, ($field:ident), $call:ident, $route:ident) => {{
+    ($request:ident ($field:ident), $call:ident $route:ident) => {{
         let field = $call.body()?;
         let mut request: api::$request = $call.fields($route, Some(stringify!($field)))?;
         request.$field = Some(field);
@@ -165,17 +180,24 @@ macro_rules! caller {
     };
 }
 macro_rules! run {
-    (later, $auth:ident, $services:ident, $call:ident, $request:expr, $route:ident, $response:ident) => {{
-        let _request = $request;
+    (later $auth:ident, Empty none $response:ident, $services:ident $call:ident $route:ident) => {{
         let _caller = caller!($auth, $call, $services);
         Err(not_served($route))
     }};
-    (($operation:path), $auth:ident, $services:ident, $call:ident, $request:expr, $route:ident, $response:ident) => {{
-        let request = $request;
+    (later $auth:ident, $request:ident $body:tt $response:ident, $services:ident $call:ident $route:ident) => {{
+        let _request = decode!($request $body, $call $route);
+        let _caller = caller!($auth, $call, $services);
+        Err(not_served($route))
+    }};
+    (($operation:path) $auth:ident, Empty none $response:ident, $services:ident $call:ident $route:ident) => {{
+        let _ = $route.rpc;
         let caller = caller!($auth, $call, $services);
-        Ok(Box::pin(
-            async move { $operation($services, &caller, request).await.map(|answer| json!($response, answer)) },
-        ))
+        Ok(Box::pin(async move { $operation($services, &caller).await.map(|answer| json!($response, answer)) }))
+    }};
+    (($operation:path) $auth:ident, $request:ident $body:tt $response:ident, $services:ident $call:ident $route:ident) => {{
+        let request = decode!($request $body, $call $route);
+        let caller = caller!($auth, $call, $services);
+        Ok(Box::pin(async move { $operation($services, &caller, request).await.map(|answer| json!($response, answer)) }))
     }};
 }
 macro_rules! json {
@@ -199,26 +221,19 @@ fn not_served(route: &Route) -> Error {
 }
 
 /// Nothing is asked of anything behind the server: it answers, so it is well.
-async fn healthcheck(_services: &Services, _client: &Client, (): ()) -> Result<(), Error> {
+async fn healthcheck(_services: &Services, _client: &Client) -> Result<(), Error> {
     std::future::ready(Ok(())).await
-}
-
-async fn get_account(services: &Services, caller: &Caller, (): ()) -> Result<api::Account, Error> {
-    account::get_account(services, caller).await
-}
-
-async fn delete_account(services: &Services, caller: &Caller, (): ()) -> Result<(), Error> {
-    account::delete_account(services, caller).await
 }
 
 /// Every route.
 pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/friend" AddFriends: session none query AddFriendsRequest => Empty, later;
     POST "/v2/group/{group_id}/add" AddGroupUsers: session none query AddGroupUsersRequest => Empty, later;
-    POST "/v2/account/session/refresh" SessionRefresh: server_key whole _ SessionRefreshRequest => Session, (session::session_refresh);
+    POST "/v2/account/session/refresh" SessionRefresh:
+        server_key whole _ SessionRefreshRequest => Session, (session::session_refresh);
     POST "/v2/session/logout" SessionLogout: session whole _ SessionLogoutRequest => Empty, (session::session_logout);
     POST "/v2/account/authenticate/apple" AuthenticateApple:
-        server_key (account) query AuthenticateAppleRequest => Session, later;
+        server_key (account) query AuthenticateAppleRequest => Session, (social::authenticate_apple);
     POST "/v2/account/authenticate/custom" AuthenticateCustom:
         server_key (account) query AuthenticateCustomRequest => Session, (authenticate::authenticate_custom);
     POST "/v2/account/authenticate/device" AuthenticateDevice:
@@ -226,19 +241,19 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/account/authenticate/email" AuthenticateEmail:
         server_key (account) query AuthenticateEmailRequest => Session, (authenticate::authenticate_email);
     POST "/v2/account/authenticate/facebook" AuthenticateFacebook:
-        server_key (account) query AuthenticateFacebookRequest => Session, later;
+        server_key (account) query AuthenticateFacebookRequest => Session, (social::authenticate_facebook);
     POST "/v2/account/authenticate/facebookinstantgame" AuthenticateFacebookInstantGame:
-        server_key (account) query AuthenticateFacebookInstantGameRequest => Session, later;
+        server_key (account) query AuthenticateFacebookInstantGameRequest => Session, (social::authenticate_facebook_instant_game);
     POST "/v2/account/authenticate/gamecenter" AuthenticateGameCenter:
-        server_key (account) query AuthenticateGameCenterRequest => Session, later;
+        server_key (account) query AuthenticateGameCenterRequest => Session, (social::authenticate_game_center);
     POST "/v2/account/authenticate/google" AuthenticateGoogle:
-        server_key (account) query AuthenticateGoogleRequest => Session, later;
+        server_key (account) query AuthenticateGoogleRequest => Session, (social::authenticate_google);
     POST "/v2/account/authenticate/steam" AuthenticateSteam:
-        server_key (account) query AuthenticateSteamRequest => Session, later;
+        server_key (account) query AuthenticateSteamRequest => Session, (social::authenticate_steam);
     POST "/v2/group/{group_id}/ban" BanGroupUsers: session none query BanGroupUsersRequest => Empty, later;
     POST "/v2/friend/block" BlockFriends: session none query BlockFriendsRequest => Empty, later;
     POST "/v2/group" CreateGroup: session whole _ CreateGroupRequest => Group, later;
-    DELETE "/v2/account" DeleteAccount: session none _ Empty => Empty, (delete_account);
+    DELETE "/v2/account" DeleteAccount: session none _ Empty => Empty, (account::delete_account);
     DELETE "/v2/friend" DeleteFriends: session none query DeleteFriendsRequest => Empty, later;
     DELETE "/v2/group/{group_id}" DeleteGroup: session none _ DeleteGroupRequest => Empty, later;
     DELETE "/v2/leaderboard/{leaderboard_id}" DeleteLeaderboardRecord:
@@ -248,7 +263,7 @@ pub(super) static ROUTES: &[Route] = &routes! {
         session none _ DeleteTournamentRecordRequest => Empty, later;
     PUT "/v2/storage/delete" DeleteStorageObjects: session whole _ DeleteStorageObjectsRequest => Empty, later;
     POST "/v2/event" Event: session whole _ Event => Empty, later;
-    GET "/v2/account" GetAccount: session none _ Empty => Account, (get_account);
+    GET "/v2/account" GetAccount: session none _ Empty => Account, (account::get_account);
     GET "/v2/user" GetUsers: session none query GetUsersRequest => Users, (users::get_users);
     GET "/v2/iap/subscription/{product_id}" GetSubscription:
         session none _ GetSubscriptionRequest => ValidatedSubscription, later;
@@ -261,16 +276,16 @@ pub(super) static ROUTES: &[Route] = &routes! {
     POST "/v2/tournament/{tournament_id}/join" JoinTournament: session none _ JoinTournamentRequest => Empty, later;
     POST "/v2/group/{group_id}/kick" KickGroupUsers: session none query KickGroupUsersRequest => Empty, later;
     POST "/v2/group/{group_id}/leave" LeaveGroup: session none _ LeaveGroupRequest => Empty, later;
-    POST "/v2/account/link/apple" LinkApple: session whole _ AccountApple => Empty, later;
+    POST "/v2/account/link/apple" LinkApple: session whole _ AccountApple => Empty, (social::link_apple);
     POST "/v2/account/link/custom" LinkCustom: session whole _ AccountCustom => Empty, (links::link_custom);
     POST "/v2/account/link/device" LinkDevice: session whole _ AccountDevice => Empty, (links::link_device);
     POST "/v2/account/link/email" LinkEmail: session whole _ AccountEmail => Empty, (links::link_email);
-    POST "/v2/account/link/facebook" LinkFacebook: session (account) query LinkFacebookRequest => Empty, later;
+    POST "/v2/account/link/facebook" LinkFacebook: session (account) query LinkFacebookRequest => Empty, (social::link_facebook);
     POST "/v2/account/link/facebookinstantgame" LinkFacebookInstantGame:
-        session whole _ AccountFacebookInstantGame => Empty, later;
-    POST "/v2/account/link/gamecenter" LinkGameCenter: session whole _ AccountGameCenter => Empty, later;
-    POST "/v2/account/link/google" LinkGoogle: session whole _ AccountGoogle => Empty, later;
-    POST "/v2/account/link/steam" LinkSteam: session whole _ LinkSteamRequest => Empty, later;
+        session whole _ AccountFacebookInstantGame => Empty, (social::link_facebook_instant_game);
+    POST "/v2/account/link/gamecenter" LinkGameCenter: session whole _ AccountGameCenter => Empty, (social::link_game_center);
+    POST "/v2/account/link/google" LinkGoogle: session whole _ AccountGoogle => Empty, (social::link_google);
+    POST "/v2/account/link/steam" LinkSteam: session whole _ LinkSteamRequest => Empty, (social::link_steam);
     GET "/v2/channel/{channel_id}" ListChannelMessages:
         session none query ListChannelMessagesRequest => ChannelMessageList, later;
     GET "/v2/friend" ListFriends: session none query ListFriendsRequest => FriendList, later;

@@ -14,8 +14,7 @@ use kizuna_protocol::api;
 /// function is there to read it.
 pub(super) fn answer(call: &mut Call<'_>, id: &str, services: &Services) -> Result<Response, Failure> {
     let query = Query::lenient(call.query.unwrap_or_default().as_bytes());
-    let caller = credentials::http_key_or_session(call.headers, &query, call.client, services, call.verify)
-        .map_err(Failure::Rpc)?;
+    let caller = credentials::http_key_or_session(call.headers, &query, call.client, services).map_err(Failure::Rpc)?;
     call.user = caller.as_ref().map(|caller| caller.user_id);
     let request = api::Rpc { id: id.to_lowercase(), ..api::Rpc::default() };
     let answer = rpc::call(services, caller.as_ref(), &request).map_err(Failure::Rpc)?;

@@ -3,30 +3,50 @@
 use crate::{
     clock::{Clock, Entropy},
     config::Config,
-    features::{Caller, Client, Services},
+    features::{Services, passwords::Passwords},
+    hooks::Hooks,
+    identity::session::SessionTokens,
+    realtime::Realtime,
+    store::Store,
     telemetry::Metrics,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Services with the shipped configuration.
-pub(super) fn services() -> Services {
-    Services {
-        config: Arc::new(Config::default()),
-        clock: Clock::manual(1_000),
-        entropy: Entropy::seeded(1),
-        metrics: Metrics::unregistered(),
-    }
+/// The user whose token [`World::token`] is.
+pub(super) const USER: Uuid = Uuid::from_u128(7);
+
+/// Services with the shipped configuration, over a store of their own.
+pub(super) struct World {
+    pub(super) services: Services,
+    _dir: TempDir,
 }
 
-/// Takes the token `good`, and no other.
-pub(super) fn verify(_services: &Services, client: Client, token: &str) -> Option<Caller> {
-    (token == "good").then(|| Caller {
-        client,
-        user_id: Uuid::from_u128(7),
-        username: "player".into(),
-        vars: Arc::default(),
-        token_id: None,
-        expires_unix: 2_000,
-    })
+impl World {
+    pub(super) fn new() -> Self {
+        let mut config = Config::default();
+        config.hooks.before.clear();
+        let (clock, entropy, metrics) = (Clock::manual(1_000), Entropy::seeded(1), Metrics::unregistered());
+        let dir = TempDir::new().unwrap();
+        let hooks = Hooks::builder().build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone());
+        let services = Services {
+            store: Store::open(&config.store, dir.path(), clock.clone()).unwrap(),
+            tokens: SessionTokens::new(&config.session, clock.clone(), entropy.clone()),
+            hooks: hooks.unwrap(),
+            passwords: Passwords::new(&config.password, entropy.clone()),
+            realtime: Realtime::new(&config, metrics.clone()),
+            config: Arc::new(config),
+            clock,
+            entropy,
+            metrics,
+        };
+        Self { services, _dir: dir }
+    }
+
+    /// A good session token, of the user named `player`.
+    pub(super) fn token(&self) -> String {
+        let token_id = self.services.entropy.token_id(&self.services.clock);
+        self.services.tokens.issue(token_id, USER, "player", &BTreeMap::new()).token
+    }
 }

@@ -65,5 +65,7 @@ impl Session {
 
 fn text(envelope: &Envelope) -> Message {
     let bytes = envelope::encode(Format::Json, envelope);
-    Message::Text(Utf8Bytes::try_from(bytes).expect("the JSON writer writes UTF-8: every text in a message is a String"))
+    Message::Text(
+        Utf8Bytes::try_from(bytes).expect("the JSON writer writes UTF-8: every text in a message is a String"),
+    )
 }

@@ -58,7 +58,12 @@ impl Realtime {
     ///
     /// # Errors
     /// The user holds `socket.max_sockets_per_user` sockets already.
-    pub fn connect(&self, session: &Arc<Session>, notification_id: Uuid, unix_seconds: i64) -> Result<(), TooManySockets> {
+    pub fn connect(
+        &self,
+        session: &Arc<Session>,
+        notification_id: Uuid,
+        unix_seconds: i64,
+    ) -> Result<(), TooManySockets> {
         if !self.single_socket {
             return self.registry.insert(session);
         }

@@ -27,13 +27,7 @@ pub struct Registry {
 impl Registry {
     /// An empty store.
     pub fn new(max_sockets_per_user: usize, metrics: Metrics) -> Self {
-        Self {
-            by_token: DashMap::new(),
-            by_user: DashMap::new(),
-            by_id: DashMap::new(),
-            max_sockets_per_user,
-            metrics,
-        }
+        Self { by_token: DashMap::new(), by_user: DashMap::new(), by_id: DashMap::new(), max_sockets_per_user, metrics }
     }
 
     /// Takes a session in.

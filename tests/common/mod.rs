@@ -1,5 +1,5 @@
 //! Starts a server on free ports of the loopback interface, and plays a client against it.
-#![allow(dead_code, reason = "each test file uses its own part of this module")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this module")]
 
 use futures_util::{SinkExt, StreamExt};
 use kizuna::{

@@ -96,10 +96,10 @@ impl DenyList {
                 self.users.entry(user_id).and_modify(|old| *old = old.merged(new)).or_insert(new);
             }
             Revocation::SessionToken { token_id, expires_unix, .. } => {
-                self.add_token(Kind::Session, token_id, expires_unix)
+                self.add_token(Kind::Session, token_id, expires_unix);
             }
             Revocation::RefreshToken { token_id, expires_unix, .. } => {
-                self.add_token(Kind::Refresh, token_id, expires_unix)
+                self.add_token(Kind::Refresh, token_id, expires_unix);
             }
         }
     }

@@ -11,7 +11,12 @@ use crate::{
 };
 use parking_lot::RwLock;
 use serde_json::{Value, json};
-use std::{io, net::SocketAddr, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// The one client application.

@@ -345,7 +345,9 @@ fn end_of(error: &WsError) -> End {
             | ProtocolError::UnknownDataFrameType(_)
             | ProtocolError::InvalidOpcode(_),
         ) => End::Close(Close::BAD_OPCODE),
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => End::Lost,
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => {
+            End::Lost
+        }
         WsError::Protocol(_) => End::Close(Close::BAD_OPCODE),
         _ => End::Lost,
     }
@@ -468,7 +470,9 @@ mod tests {
         session.outbound().push(Message::text("last words"));
         session.outbound().close(Close::DISCONNECTED);
         assert_eq!(client.next().await.expect("open").expect("a frame"), Message::text("last words"));
-        assert!(matches!(client.next().await, Some(Ok(Message::Close(Some(frame)))) if frame.reason == Close::DISCONNECTED.reason));
+        assert!(
+            matches!(client.next().await, Some(Ok(Message::Close(Some(frame)))) if frame.reason == Close::DISCONNECTED.reason)
+        );
         assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
     }
 

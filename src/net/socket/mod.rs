@@ -6,10 +6,14 @@ mod live;
 use crate::{
     features::{Client, Services},
     lifecycle::Lifecycle,
-    net::{Query, accept::Connection, envelopes, respond::{self, Response}},
+    net::{
+        Query,
+        accept::Connection,
+        envelopes,
+        respond::{self, Response},
+    },
     realtime::{OutboundLimits, Session},
 };
-use live::{LiveSocket, Timing};
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -18,6 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use kizuna_protocol::{code::Close, envelope::Format};
+use live::{LiveSocket, Timing};
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -92,7 +97,13 @@ fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Sessio
         messages: services.config.socket.outgoing_queue_size,
         bytes: services.config.socket.outgoing_queue_bytes,
     };
-    let session = Session::new(Arc::new(claims), services.entropy.uuid(), format, query.first("status").is_some_and(is_true), limits);
+    let session = Session::new(
+        Arc::new(claims),
+        services.entropy.uuid(),
+        format,
+        query.first("status").is_some_and(is_true),
+        limits,
+    );
     Ok((session, accept))
 }
 
@@ -105,9 +116,11 @@ fn is_true(value: &str) -> bool {
 fn websocket_key(request: &Request<Incoming>) -> Option<String> {
     let headers = request.headers();
     let lists = |name: HeaderName, wanted: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted)))
     };
     let asked = lists(header::CONNECTION, "upgrade") && lists(header::UPGRADE, "websocket");
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
@@ -161,13 +174,13 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
         write_wait: Duration::from_millis(settings.write_wait_ms),
         close_ack_wait: Duration::from_millis(settings.close_ack_wait_ms),
     };
-    let registered =
-        services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
+    let registered = services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
     if registered.is_err() {
         session.outbound().close(Close::DISCONNECTED);
     }
     let mut live = LiveSocket::new(socket, session.clone(), timing);
-    let end = live.serve(lifecycle.draining(), |session, envelope| envelopes::dispatch(services, session, envelope)).await;
+    let end =
+        live.serve(lifecycle.draining(), |session, envelope| envelopes::dispatch(services, session, envelope)).await;
     // Others hear of the leave before this client sees its close frame.
     services.realtime.disconnect(&session);
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
