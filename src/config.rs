@@ -11,8 +11,7 @@ mod trust;
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
-    WebhookStage,
+    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook, WebhookStage,
 };
 pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
 
