@@ -48,7 +48,7 @@ async fn row_02_a_public_key_is_no_hmac_secret() {
     }
     // Symmetric keys of a set are dropped, and symmetric algorithms cannot be written into the configuration.
     let oct = json!({"kty": "oct", "kid": "oct", "alg": "HS256", "k": encode("secret")});
-    assert!(Keys::parse(key_set(&[oct.clone()]).as_bytes(), 1 << 18, 64).is_err());
+    assert!(Keys::parse(key_set(std::slice::from_ref(&oct)).as_bytes(), 1 << 18, 64).is_err());
     let both = TrustEntry { jwks: KeySource::Inline(key_set(&[oct, jwk])), ..entry() };
     let header = json!({"kid": "oct", "alg": "HS256"}).to_string();
     let bridge = Bridge::trusting(vec![both]);
@@ -550,7 +550,7 @@ async fn row_35_a_key_change_during_verifications_disturbs_none() {
     held.replace(keys(&[rsa_jwk("rsa", &RSA)]));
     let trusted = vec![Trusted { entry: entry(), keys: held.clone() }];
     let clock = kizuna::clock::Clock::manual(NOW);
-    let verifier = Verifier::new(&Identity::default(), trusted, clock, Metrics::default()).expect("starts");
+    let verifier = Verifier::new(&Identity::default(), &trusted, clock, Metrics::default()).expect("starts");
     let changes = tokio::task::spawn_blocking(move || {
         for _ in 0..200 {
             held.replace(keys(&[rsa_jwk("new", &OTHER_RSA), rsa_jwk("rsa", &RSA)]));

@@ -61,7 +61,7 @@ async fn accepts_with_keys(keys: &[Value]) {
 #[tokio::test]
 async fn a_key_may_leave_out_alg_and_use() {
     let bare = with(rsa_jwk("rsa", &RSA), &json!({"alg": null, "use": null}));
-    accepts_with_keys(&[bare.clone()]).await;
+    accepts_with_keys(std::slice::from_ref(&bare)).await;
     accepts_with_keys(&[with(bare, &json!({"key_ops": ["verify"], "x5t": "abc"}))]).await;
 }
 
@@ -93,7 +93,7 @@ async fn unusable_keys_harm_no_other() {
     ];
     for jwk in unusable {
         accepts_with_keys(&[jwk.clone(), rsa_jwk("rsa", &RSA)]).await;
-        let alone = TrustEntry { jwks: KeySource::Inline(key_set(&[jwk.clone()])), ..entry() };
+        let alone = TrustEntry { jwks: KeySource::Inline(key_set(std::slice::from_ref(&jwk))), ..entry() };
         let error = Verifier::check(&trusting(vec![alone])).expect_err("no usable key");
         assert_eq!(error.path, "identity.trust[0].jwks.inline", "{jwk}");
     }

@@ -8,7 +8,11 @@ use kizuna::{
     net::provider::{CLIENT_ID, DevProvider, TokenUse, bind, serve},
 };
 use serde_json::{Value, json};
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -18,7 +22,19 @@ use tokio::{
 
 const NOW: i64 = 1_800_000_000;
 
+/// Keys made once for all tests: making them is the slow part.
+static KEYS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().expect("a folder");
+    let settings = config::DevProvider::default();
+    let address = "127.0.0.1:1".parse().expect("an address");
+    DevProvider::load_or_create(dir.path(), Clock::system(), Entropy::system(), &settings, address).expect("keys");
+    std::fs::read(dir.path().join("keys.pem")).expect("written")
+});
+
 fn open(dir: &Path, address: SocketAddr) -> DevProvider {
+    if !dir.join("keys.pem").exists() {
+        std::fs::write(dir.join("keys.pem"), &*KEYS).expect("written");
+    }
     let settings = config::DevProvider::default();
     DevProvider::load_or_create(dir, Clock::manual(NOW), Entropy::seeded(1), &settings, address).expect("keys")
 }
@@ -72,7 +88,7 @@ impl Running {
 
     fn bridge(&self, others: &Identity) -> Arc<Verifier> {
         let trusted = self.provider.trusted(others);
-        Verifier::new(others, trusted, Clock::manual(NOW), Metrics::default()).expect("starts")
+        Verifier::new(others, &trusted, Clock::manual(NOW), Metrics::default()).expect("starts")
     }
 }
 
@@ -145,7 +161,7 @@ async fn discovery_leads_to_two_keys_and_the_bridge_can_use_them_over_http() {
         ..TrustEntry::default()
     };
     let config = Identity { trust: vec![entry], jwks_allow_loopback_http: true, ..Identity::default() };
-    let bridge = Verifier::new(&config, Vec::new(), Clock::manual(NOW), Metrics::default()).expect("starts");
+    let bridge = Verifier::new(&config, &[], Clock::manual(NOW), Metrics::default()).expect("starts");
     let token = running.provider.mint("alice", TokenUse::Access, None).expect("a token");
     bridge.verify(&token).await.expect("good");
 }
@@ -168,11 +184,13 @@ async fn rotation_makes_new_keys_and_keeps_the_old_ones_published() {
 async fn keys_survive_a_restart_and_only_their_owner_can_read_them() {
     let dir = tempfile::tempdir().expect("a folder");
     let address = "127.0.0.1:7352".parse().expect("an address");
-    let token = open(dir.path(), address).mint("alice", TokenUse::Id, Some(60)).expect("a token");
+    let settings = config::DevProvider::default();
+    let first = DevProvider::load_or_create(dir.path(), Clock::manual(NOW), Entropy::seeded(3), &settings, address);
+    let token = first.expect("makes keys").mint("alice", TokenUse::Id, Some(60)).expect("a token");
     let again = open(dir.path(), address);
     let identity = Identity::default();
     let bridge =
-        Verifier::new(&identity, again.trusted(&identity), Clock::manual(NOW), Metrics::default()).expect("starts");
+        Verifier::new(&identity, &again.trusted(&identity), Clock::manual(NOW), Metrics::default()).expect("starts");
     bridge.verify(&token).await.expect("signed before the restart");
     // Another process mints with the same keys and issuer, even when the port was a free one.
     let free_port = config::DevProvider { port: 0, ..config::DevProvider::default() };
@@ -277,7 +295,7 @@ async fn beside_other_issuers_its_account_ids_are_prefixed_or_it_is_refused() {
     let bare = Identity { trust: vec![other(AccountId::Sub)], ..Identity::default() };
     let trusted = running.provider.trusted(&bare);
     let refused =
-        Verifier::new(&bare, trusted, Clock::manual(NOW), Metrics::default()).expect_err("could be one account");
+        Verifier::new(&bare, &trusted, Clock::manual(NOW), Metrics::default()).expect_err("could be one account");
     assert_eq!(refused.path, "identity.trust.account_id");
 }
 
@@ -287,7 +305,7 @@ async fn an_expired_token_of_its_is_refused_like_any_other() {
     let clock = Clock::manual(NOW);
     let identity = Identity::default();
     let trusted = running.provider.trusted(&identity);
-    let bridge = Verifier::new(&identity, trusted, clock.clone(), Metrics::default()).expect("starts");
+    let bridge = Verifier::new(&identity, &trusted, clock.clone(), Metrics::default()).expect("starts");
     let token = running.provider.mint("alice", TokenUse::Access, Some(1)).expect("a token");
     bridge.verify(&token).await.expect("within the skew");
     clock.advance_seconds(61);

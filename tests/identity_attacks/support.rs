@@ -157,7 +157,7 @@ impl Bridge {
 
     pub(crate) fn with(config: &Identity) -> Self {
         let clock = Clock::manual(NOW);
-        let verifier = Verifier::new(config, Vec::new(), clock.clone(), Metrics::default()).expect("starts");
+        let verifier = Verifier::new(config, &[], clock.clone(), Metrics::default()).expect("starts");
         Self { verifier, clock }
     }
 
