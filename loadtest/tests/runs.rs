@@ -17,6 +17,7 @@ fn run(behaviour: Behaviour, line: &str) -> Result<Outcome, String> {
     let server = FakeServer::start(behaviour);
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out.json");
+    let line = line.replace("{address}", &server.address.to_string());
     let line = format!("loadtest {line} --quiet --base http://{} --out {}", server.address, out.display());
     let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
     let clean = execute(&arguments)?;
@@ -76,6 +77,25 @@ fn everything_runs_at_once() {
     let operations = &report.phases[0].operations;
     assert_eq!((operations["login"].count, operations["account"].count), (20, 20));
     assert!(operations["delivered"].count > 0);
+}
+
+#[test]
+fn identity_tokens_are_signed_here_or_taken_from_a_provider() {
+    for source in ["--jwt-key generate", "--mint http://{address}/token"] {
+        let Outcome { clean, report } = run(Behaviour::Right, &format!("login --count 5 --new {source}")).unwrap();
+        assert!(clean, "{report}");
+    }
+}
+
+#[test]
+fn written_keys_sign() {
+    let folder = TempDir::new().unwrap();
+    let line = format!("loadtest keys {}", folder.path().display());
+    assert!(execute(&Arguments::try_parse_from(line.split(' ')).unwrap()).unwrap());
+    let set = std::fs::read_to_string(folder.path().join("jwks.json")).unwrap();
+    assert!(set.contains("RS256") && !set.contains("\"d\""));
+    let line = format!("login --count 5 --new --jwt-key {}/private.pem", folder.path().display());
+    assert!(run(Behaviour::Right, &line).unwrap().clean);
 }
 
 #[test]

@@ -60,7 +60,7 @@ async fn serve(stream: TcpStream, id: u64, rooms: Rooms, behaviour: Behaviour) {
 async fn answer(mut stream: TcpStream, behaviour: Behaviour) {
     let (status, body) = match behaviour {
         Behaviour::Refuses => ("401 Unauthorized", r#"{"code":16,"message":"Server key invalid"}"#),
-        _ => ("200 OK", r#"{"token":"a.b.c","refresh_token":"d.e.f"}"#),
+        _ => ("200 OK", r#"{"token":"a.b.c","refresh_token":"d.e.f","access_token":"g.h.i"}"#),
     };
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let mut request = Vec::new();
