@@ -48,8 +48,9 @@ pub struct Common {
     #[arg(long, default_value = "defaultkey")]
     #[serde(skip)]
     pub server_key: String,
-    /// Threads of the harness; 0 takes one for each processor.
-    #[arg(long, default_value_t = 0)]
+    /// Threads of the harness; 0 takes one for each processor. One costs the machine least, and is enough for a few hundred
+    /// thousand messages a second.
+    #[arg(long, default_value_t = 1)]
     pub threads: usize,
     /// Loopback addresses to connect from; 0 takes another for every 10,000 connections.
     #[arg(long, default_value_t = 0)]
@@ -111,9 +112,9 @@ pub struct IdentityOptions {
     /// access_token or id_token, as --token-use says.
     #[arg(long, value_name = "URL", conflicts_with_all = ["jwt_key", "tokens"])]
     pub mint: Option<String>,
-    /// POST this form to --mint, in which {name} stands for the player; without it the request is a GET.
-    #[arg(long, value_name = "FORM", requires = "mint")]
-    pub mint_body: Option<String>,
+    /// Form to POST to --mint, in which {name} stands for the player; an empty one makes it a GET.
+    #[arg(long, value_name = "FORM", default_value = "user={name}")]
+    pub mint_body: String,
 }
 
 /// Which of Cognito's two tokens to present.

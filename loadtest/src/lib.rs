@@ -24,7 +24,12 @@ pub mod tokens;
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
 use scenario::{Run, connect, login, matches, mix};
-use std::fs;
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 /// Does what the command line says; false when a run was not clean.
 ///
@@ -107,7 +112,7 @@ fn write_keys(options: &KeysOptions) -> Result<(), String> {
     let told = |error: std::io::Error| format!("{}: {error}", options.folder.display());
     fs::create_dir_all(&options.folder).map_err(told)?;
     let (private, public) = (options.folder.join("private.pem"), options.folder.join("jwks.json"));
-    fs::write(&private, key.to_pem()?).map_err(told)?;
+    write_secret(&private, &key.to_pem()?).map_err(told)?;
     fs::write(&public, key.to_jwks()).map_err(told)?;
     let (private, public) = (private.display(), public.display());
     progress::print(&format!(
@@ -115,6 +120,13 @@ fn write_keys(options: &KeysOptions) -> Result<(), String> {
         key.kid
     ));
     Ok(())
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)?.write_all(text.as_bytes())
 }
 
 fn print_comparison(options: &CompareOptions) -> Result<(), String> {

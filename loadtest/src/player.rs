@@ -282,13 +282,18 @@ impl Player {
             Plan::Window(_) if now < go.epoch => go.epoch,
             Plan::Window(size) => self.window_opens(size, now),
         };
-        if next >= go.end || now >= go.end && matches!(self.seat.plan, Plan::Window(_)) {
+        let over = match self.seat.plan {
+            Plan::Paced { .. } => next >= go.end,
+            Plan::Window(_) => now >= go.end,
+        };
+        if over {
             self.stop_sending();
             return None;
         }
         if next <= now {
             return Some(next);
         }
+        let next = next.min(go.end);
         if self.armed != Some(next) {
             self.armed = Some(next);
             self.stage.alarm.wake_at(next, context.waker().clone());

@@ -23,8 +23,11 @@ pub struct Report {
 /// One part of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Phase {
-    /// What was done.
+    /// What was done, in a word or two: the same in all runs of a scenario.
     pub name: String,
+    /// With what, for the reader.
+    #[serde(default)]
+    pub detail: String,
     /// How long it took.
     pub seconds: f64,
     /// Operations by name.
@@ -149,7 +152,8 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}, {:.2} s", self.name, self.seconds)?;
+        let with = if self.detail.is_empty() { "" } else { ": " };
+        writeln!(f, "{}{with}{}, {:.2} s", self.name, self.detail, self.seconds)?;
         self.write_operations(f)?;
         for (name, count) in &self.counts {
             writeln!(f, "  {name}: {count}")?;

@@ -11,7 +11,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http_body_util::Full;
 use hyper::{Request, StatusCode, Uri, header};
 use serde_json::json;
-use std::{fs, sync::Arc, thread, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 use uuid::Uuid;
 
 /// Where the custom ids of players come from.
@@ -40,6 +48,8 @@ pub struct Signer {
     token_use: TokenUse,
     lifetime: Duration,
     prefix: String,
+    /// Tokens signed so far: makes each `jti` unique.
+    signed: AtomicU64,
 }
 
 /// A provider that answers a form or a query with tokens, such as a development identity provider.
@@ -47,7 +57,8 @@ pub struct Signer {
 pub struct Mint {
     target: Target,
     path: String,
-    body: Option<String>,
+    /// Empty: the request is a GET.
+    body: String,
     token_use: TokenUse,
     prefix: String,
 }
@@ -130,6 +141,7 @@ impl Signer {
             token_use: options.token_use,
             lifetime: options.token_lifetime,
             prefix,
+            signed: AtomicU64::new(0),
         })
     }
 
@@ -137,7 +149,8 @@ impl Signer {
     fn token(&self, player: u64, now: u64) -> Result<String, String> {
         let name = format!("{}-{player:08}", self.prefix);
         let subject = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string();
-        let serial = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{name}@{now}").as_bytes()).to_string();
+        let number = self.signed.fetch_add(1, Relaxed);
+        let serial = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{name}@{now}#{number}").as_bytes()).to_string();
         let mut claims = json!({
             "sub": subject,
             "iss": self.issuer,
@@ -194,12 +207,12 @@ impl Mint {
         let name = format!("{}-{player:08}", self.prefix);
         let fill = |text: &str| text.replace("{name}", &name);
         let request = Request::builder().uri(fill(&self.path)).header(header::HOST, &self.target.base.authority);
-        let request = match &self.body {
-            None => request.method("GET").body(Full::new(Bytes::new())),
-            Some(body) => request
+        let request = match self.body.as_str() {
+            "" => request.method("GET").body(Full::new(Bytes::new())),
+            form => request
                 .method("POST")
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(Full::new(fill(body).into())),
+                .body(Full::new(fill(form).into())),
         };
         let request = request.map_err(|error| format!("provider: {error}"))?;
         let (status, answer) = http.call(request).await.map_err(|fault| format!("provider: {fault}"))?;
@@ -245,6 +258,7 @@ mod tests {
             token_use,
             lifetime: Duration::from_secs(60),
             prefix: "p".into(),
+            signed: AtomicU64::new(0),
         }
     }
 
@@ -277,7 +291,7 @@ mod tests {
     fn a_player_keeps_the_subject_in_every_token() {
         let signer = signer(TokenUse::Id);
         let (_, first) = parts(&signer.token(7, 1_000).unwrap());
-        let (_, second) = parts(&signer.token(7, 2_000).unwrap());
+        let (_, second) = parts(&signer.token(7, 1_000).unwrap());
         let (_, other) = parts(&signer.token(8, 1_000).unwrap());
         assert_eq!(first["sub"], second["sub"]);
         assert_ne!(first["jti"], second["jti"]);

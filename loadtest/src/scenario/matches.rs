@@ -38,7 +38,6 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// The players could not sign in, connect or join.
 pub async fn run(run: &Run, options: &MatchOptions) -> Result<Vec<Phase>, String> {
     let play = &options.play;
-    let name = title(options);
     let tokens = run.sessions(players(play)).await?;
     let field = Field::set_up(run, play, options.window, &tokens).await?;
     let stage = field.stage.clone();
@@ -57,7 +56,8 @@ pub async fn run(run: &Run, options: &MatchOptions) -> Result<Vec<Phase>, String
     }
     let per = Per { operations: to.delivered - from.delivered, connections: 0 };
     Ok(vec![Phase {
-        name,
+        name: "match".to_owned(),
+        detail: detail(options),
         seconds,
         operations,
         delivery: Some(delivery),
@@ -67,14 +67,14 @@ pub async fn run(run: &Run, options: &MatchOptions) -> Result<Vec<Phase>, String
     }])
 }
 
-fn title(options: &MatchOptions) -> String {
+fn detail(options: &MatchOptions) -> String {
     let play = &options.play;
     let pace = match options.window {
         Some(window) => format!("{window} in flight each"),
         None => format!("{} a second each", play.rate),
     };
     let format = format!("{:?}", play.format).to_lowercase();
-    format!("match: {} × {} players, {pace}, {} bytes, {format}", play.matches, play.players, play.bytes)
+    format!("{} × {} players, {pace}, {} bytes, {format}", play.matches, play.players, play.bytes)
 }
 
 /// How many players that takes.

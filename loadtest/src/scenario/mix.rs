@@ -70,6 +70,7 @@ pub async fn run(run: &Run, options: &MixOptions) -> Result<Vec<Phase>, String> 
     errors.extend(stage.faults.kinds());
     Ok(vec![Phase {
         name: "mix".to_owned(),
+        detail: detail(options),
         seconds,
         operations,
         delivery: (delivery != Delivery::default()).then_some(delivery),
@@ -77,6 +78,12 @@ pub async fn run(run: &Run, options: &MixOptions) -> Result<Vec<Phase>, String> 
         processes: run.processes.usage(&from.processes, &to.processes, seconds, Per::default()),
         counts: BTreeMap::from([("idle sockets open at the end".to_owned(), still_open)]),
     }])
+}
+
+fn detail(options: &MixOptions) -> String {
+    let MixOptions { play, logins, accounts, idle, .. } = options;
+    let matches = format!("{} × {} players, {} a second each", play.matches, play.players, play.rate);
+    format!("{matches}; {logins} logins and {accounts} account reads a second; {idle} idle sockets")
 }
 
 /// Who signs in, turn by turn: new players beyond those known, spread evenly among returning ones.
