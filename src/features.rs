@@ -10,6 +10,8 @@ pub mod session;
 pub mod users;
 
 #[cfg(test)]
+mod hooked_tests;
+#[cfg(test)]
 mod testing;
 
 use crate::{
