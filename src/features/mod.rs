@@ -13,6 +13,8 @@ pub mod social;
 pub mod users;
 
 #[cfg(test)]
+mod hooked_tests;
+#[cfg(test)]
 mod testing;
 
 use crate::{
