@@ -1,5 +1,6 @@
 //! Kizuna: a realtime game server for Nakama clients, with an identity bridge built in.
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -6,7 +6,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use std::sync::Arc;
+use std::{io::IsTerminal, sync::Arc};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Starts logging. A second call in one process changes nothing: tests start many servers.
@@ -16,7 +16,8 @@ pub fn init_logging(logger: &config::Logger) {
     let started = if logger.format == "json" {
         registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
     } else {
-        registry.with(fmt::layer().compact().with_writer(std::io::stderr)).try_init()
+        let coloured = std::io::stderr().is_terminal();
+        registry.with(fmt::layer().compact().with_ansi(coloured).with_writer(std::io::stderr)).try_init()
     };
     // Only the first server of a process decides how its process logs.
     drop(started);
@@ -100,7 +101,7 @@ impl Metrics {
         r.register("sessions", "Sockets open now", cells.sessions.clone());
         r.register("sockets_closed", "Sockets closed, by reason", cells.sockets_closed.clone());
         r.register("messages_received", "Messages received over sockets", cells.messages_received.clone());
-        r.register("messages_sent", "Messages queued for sockets", cells.messages_sent.clone());
+        r.register("messages_sent", "Match data delivered to members", cells.messages_sent.clone());
         r.register("matches", "Matches running now", cells.matches.clone());
         r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
         r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());

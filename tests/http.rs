@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Answer, Server};
+use common::raw::{Answer, Server};
 use flate2::{Compression, read::DeflateDecoder, read::GzDecoder, write::GzEncoder};
 use std::io::{Read, Write};
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{PATIENCE, Server};
+use common::{PATIENCE, raw::Server};
 use std::time::Duration;
 use tokio::time::timeout;
 

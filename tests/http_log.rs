@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Server;
+use common::raw::Server;
 use parking_lot::Mutex;
 use std::{io::Write, sync::Arc};
 

@@ -110,8 +110,11 @@ impl Close {
     /// The server stops. Nakama sends no close frame at all here, which clients see as 1006.
     pub const SHUTTING_DOWN: Self = Self { code: 1001, reason: "server shutting down" };
 
+    /// A handler failed in a way it should not have; only its session ends.
+    pub const INTERNAL_ERROR: Self = Self { code: 1011, reason: "internal error" };
+
     /// Every close that the server begins.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::UNEXPECTED_FRAME_TYPE,
         Self::MALFORMED_PAYLOAD,
         Self::PROCESSING_ERROR,
@@ -124,6 +127,7 @@ impl Close {
         Self::BAD_OPCODE,
         Self::BAD_CLOSE_CODE,
         Self::SHUTTING_DOWN,
+        Self::INTERNAL_ERROR,
     ];
 
     const fn normal(reason: &'static str) -> Self {

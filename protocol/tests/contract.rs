@@ -87,7 +87,10 @@ fn kind_and_label(message: &DescriptorProto, field: &FieldDescriptorProto) -> (S
         return (format!("map<{},{}>", kind(&entry.field[0]), kind(&entry.field[1])), "map".to_owned());
     }
     let label = match field.oneof_index {
-        Some(oneof) => format!("oneof:{}", message.oneof_decl[usize::try_from(oneof).unwrap()].name()),
+        Some(oneof) => {
+            let oneof = usize::try_from(oneof).expect("an index is not negative");
+            format!("oneof:{}", message.oneof_decl[oneof].name())
+        }
         None if field.label() == Label::Repeated => "repeated".to_owned(),
         None => "single".to_owned(),
     };

@@ -70,8 +70,11 @@ impl Config {
         }
     }
 
-    /// Bounds of single keys, and rules that tie keys together.
-    fn validate(&self) -> Result<(), ConfigError> {
+    /// Judges the bounds of single keys, and the rules that tie keys together.
+    ///
+    /// # Errors
+    /// The first key that breaks one.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         check((1..=16).contains(&self.name.len()), "name", "1 to 16 characters")?;
         let socket = address("socket.address", &self.socket.address)?;
         address("metrics.address", &self.metrics.address)?;
@@ -94,6 +97,8 @@ impl Config {
             (self.store.group_commit_size, "store.group_commit_size"),
             (self.identity.max_token_bytes, "identity.max_token_bytes"),
             (self.identity.max_verifications, "identity.max_verifications"),
+            (self.identity.jwks_max_bytes, "identity.jwks_max_bytes"),
+            (self.identity.jwks_max_keys, "identity.jwks_max_keys"),
             (self.password.queue_size, "password.queue_size"),
             (self.r#match.max_per_session, "match.max_per_session"),
             (self.r#match.max_size, "match.max_size"),
@@ -150,7 +155,15 @@ impl Config {
     }
 
     fn validate_trust(&self) -> Result<(), ConfigError> {
-        judge_trust(&self.identity.trust, self.identity.jwks_allow_loopback_http)?;
+        let identity = &self.identity;
+        check(identity.jwks_refresh_sec >= 1, "identity.jwks_refresh_sec", "1 or more")?;
+        check(identity.jwks_timeout_ms >= 1, "identity.jwks_timeout_ms", "1 or more")?;
+        check(
+            identity.jwks_max_age_sec >= identity.jwks_refresh_sec,
+            "identity.jwks_max_age_sec",
+            "identity.jwks_refresh_sec or more",
+        )?;
+        judge_trust(&identity.trust, identity.jwks_allow_loopback_http)?;
         let bare = self.identity.trust.iter().any(|entry| entry.account_id == AccountId::Sub);
         check(
             !(bare && self.dev_provider.enabled),

@@ -55,10 +55,7 @@ async fn what_does_not_fit_changes_nothing() {
     let none = api::UpdateAccountRequest::default();
     let bad = [
         (none.clone(), "No fields to update."),
-        (
-            api::UpdateAccountRequest { username: text(""), ..none.clone() },
-            "Username invalid, must be 1-128 bytes.",
-        ),
+        (api::UpdateAccountRequest { username: text(""), ..none.clone() }, "Username invalid, must be 1-128 bytes."),
         (
             api::UpdateAccountRequest { username: text("a\nb"), ..none.clone() },
             "Username invalid, no spaces or control characters allowed.",

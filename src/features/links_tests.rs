@@ -111,9 +111,7 @@ async fn faults_of_a_link_are_told_in_order() {
         let answer = world.link_email(&player, address, password).await;
         assert_eq!(said(answer), error(Code::InvalidArgument, message), "{address} {password}");
     }
-    for (id, message) in
-        [("", "Custom ID is required."), ("abc", "Invalid custom ID, must be 6-128 bytes.")]
-    {
+    for (id, message) in [("", "Custom ID is required."), ("abc", "Invalid custom ID, must be 6-128 bytes.")] {
         assert_eq!(said(world.link_custom(&player, id).await), error(Code::InvalidArgument, message));
     }
     assert_eq!(

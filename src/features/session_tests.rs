@@ -58,10 +58,7 @@ async fn what_cannot_be_refreshed() {
     let world = World::new();
     let session = world.custom("player-1").await.unwrap();
     let player = world.caller(&session.token).unwrap();
-    assert_eq!(
-        said(refresh(&world.services, "").await),
-        error(Code::InvalidArgument, "Refresh token is required.")
-    );
+    assert_eq!(said(refresh(&world.services, "").await), error(Code::InvalidArgument, "Refresh token is required."));
     for bad in ["x", &session.token] {
         assert_eq!(said(refresh(&world.services, bad).await), error(Code::Unauthenticated, REFUSED));
     }

@@ -112,6 +112,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let hooks = hooks.build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone()).expect("the hooks fit");
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
+        realtime: Realtime::new(&config, metrics.clone()),
         config: Arc::new(config),
         clock,
         entropy,
@@ -119,7 +120,6 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         store,
         tokens,
         hooks,
-        realtime: Realtime::default(),
     }
 }
 

@@ -267,4 +267,6 @@ fn failed() -> Error {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -1,11 +1,10 @@
 //! Key sets (RFC 7517): which keys of a set can be used, each bound to its one algorithm, parsed once.
 
-use super::jwt::MAX_KEY_ID_BYTES;
+use super::jwt::{MAX_KEY_ID_BYTES, Signature};
 use crate::config::Algorithm;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::DecodingKey;
 use parking_lot::RwLock;
 use serde_json::{Map, Value};
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -32,18 +31,19 @@ pub enum KeySetError {
 /// A public key with its one algorithm.
 pub(super) struct Key {
     pub(super) algorithm: Algorithm,
-    public: ParsedPublicKey,
+    public: DecodingKey,
 }
 
 impl Key {
-    /// Whether `signature` is this key's over `message`.
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let fits = match self.algorithm {
+    /// Whether `signature`, base64url, is this key's over `message`.
+    pub(super) fn verifies(&self, message: &[u8], signature: &Signature<'_>) -> bool {
+        let (fits, algorithm) = match self.algorithm {
             // The library compares the length with the modulus.
-            Algorithm::RS256 => true,
-            Algorithm::ES256 | Algorithm::EdDSA => signature.len() == FIXED_SIGNATURE_BYTES,
+            Algorithm::RS256 => (true, jsonwebtoken::Algorithm::RS256),
+            Algorithm::ES256 => (signature.bytes == FIXED_SIGNATURE_BYTES, jsonwebtoken::Algorithm::ES256),
+            Algorithm::EdDSA => (signature.bytes == FIXED_SIGNATURE_BYTES, jsonwebtoken::Algorithm::EdDSA),
         };
-        fits && self.public.verify_sig(message, signature).is_ok()
+        fits && jsonwebtoken::crypto::verify(signature.text, message, &self.public, algorithm).unwrap_or(false)
     }
 }
 
@@ -148,15 +148,18 @@ fn rsa(jwk: &Map<String, Value>) -> Option<Key> {
     if !RSA_BITS.contains(&bits) || !odd(&modulus) || !odd(&exponent) || !sound {
         return None;
     }
-    let public = RsaPublicKeyComponents { n: modulus, e: exponent };
-    Some(Key { algorithm: Algorithm::RS256, public: public.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()? })
+    let public = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
+    Some(Key { algorithm: Algorithm::RS256, public })
 }
 
 fn p256(jwk: &Map<String, Value>) -> Option<Key> {
     says(jwk, "alg", &["ES256"])?;
     text(jwk, "crv").filter(|curve| *curve == "P-256")?;
     let point = [&[4], coordinate(jwk, "x")?.as_slice(), coordinate(jwk, "y")?.as_slice()].concat();
-    Some(Key { algorithm: Algorithm::ES256, public: ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()? })
+    // Found at load, not at verify: a point that is not on the curve.
+    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
+    let public = DecodingKey::from_ec_components(text(jwk, "x")?, text(jwk, "y")?).ok()?;
+    Some(Key { algorithm: Algorithm::ES256, public })
 }
 
 fn ed25519(jwk: &Map<String, Value>) -> Option<Key> {
@@ -166,7 +169,8 @@ fn ed25519(jwk: &Map<String, Value>) -> Option<Key> {
     if has_small_order(&point) {
         return None;
     }
-    Some(Key { algorithm: Algorithm::EdDSA, public: ParsedPublicKey::new(&ED25519, point).ok()? })
+    ParsedPublicKey::new(&ED25519, point).ok()?;
+    Some(Key { algorithm: Algorithm::EdDSA, public: DecodingKey::from_ed_components(text(jwk, "x")?).ok()? })
 }
 
 fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -73,14 +73,10 @@ impl Verifier {
     ///
     /// # Errors
     /// Whatever [`judge_trust`] finds; an inline or file key set that cannot be used; no TLS on this machine.
-    pub fn new(
-        config: &Identity,
-        held: Vec<Trusted>,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> Result<Arc<Self>, ConfigError> {
+    pub fn new(config: &Identity, held: &[Trusted], clock: Clock, metrics: Metrics) -> Result<Arc<Self>, ConfigError> {
         let https = addresses(config).any(|url| url.starts_with("https:"));
-        Self::with_fetcher(config, held, clock, metrics, Arc::new(HttpFetcher::new(https)?))
+        let fetcher: Arc<dyn KeyFetcher> = Arc::new(HttpFetcher::new(https)?);
+        Self::with_fetcher(config, held, clock, metrics, &fetcher)
     }
 
     /// As [`Verifier::new`], fetching key sets by `fetcher`.
@@ -89,17 +85,17 @@ impl Verifier {
     /// As [`Verifier::new`].
     pub fn with_fetcher(
         config: &Identity,
-        held: Vec<Trusted>,
+        held: &[Trusted],
         clock: Clock,
         metrics: Metrics,
-        fetcher: Arc<dyn KeyFetcher>,
+        fetcher: &Arc<dyn KeyFetcher>,
     ) -> Result<Arc<Self>, ConfigError> {
-        let trusted = judged(config, &held)?;
+        let trusted = judged(config, held)?;
         let first_of_namespace = subject_namespaces(&trusted);
         let mut entries = Vec::with_capacity(trusted.len());
         for (index, entry) in trusted.iter().enumerate() {
             let keys = held.get(index.wrapping_sub(config.trust.len())).map(|trusted| &trusted.keys);
-            let open = Opening { config, metrics: &metrics, fetcher: &fetcher, index, entry };
+            let open = Opening { config, metrics: &metrics, fetcher, index, entry };
             let issuers = entry.issuers.iter().map(|issuer| open.issuer(issuer, keys)).collect::<Result<_, _>>()?;
             entries.push(Entry::new(entry, &trusted[first_of_namespace[index]].name, issuers));
         }

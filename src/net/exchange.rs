@@ -55,7 +55,7 @@ impl Http {
             let client = self.proxies.of_socket(request.headers(), peer);
             record.client = client.address;
             let handshake = Handshake { request, client, connection: Arc::clone(connection) };
-            return Ok(socket::upgrade(&self.services, handshake).await);
+            return Ok(socket::upgrade(&self.services, handshake));
         }
         let (parts, body) = request.into_parts();
         let client = self.proxies.of_request(&parts.headers, peer);

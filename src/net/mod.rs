@@ -12,6 +12,7 @@ mod compress;
 mod connection;
 mod cors;
 mod credentials;
+mod envelopes;
 mod exchange;
 mod form;
 mod http;

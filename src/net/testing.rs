@@ -35,7 +35,7 @@ impl World {
             tokens: SessionTokens::new(&config.session, clock.clone(), entropy.clone()),
             hooks: hooks.unwrap(),
             passwords: Passwords::new(&config.password, entropy.clone()),
-            realtime: Realtime::default(),
+            realtime: Realtime::new(&config, metrics.clone()),
             config: Arc::new(config),
             clock,
             entropy,

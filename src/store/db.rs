@@ -4,7 +4,7 @@
 use super::{
     StoreError,
     migrations::{self, MigrationState},
-    writer::{Counters, Writer},
+    writer::{Counters, Undo, Writer},
 };
 use crate::{clock::Clock, config};
 use parking_lot::Mutex;
@@ -81,7 +81,16 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.write(job).await
+        self.writer.write(Undo::Savepoint, job).await
+    }
+
+    /// As [`Db::write`]; `undo` says whether the job needs its savepoint.
+    pub(super) async fn write_with<T, F>(&self, undo: Undo, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(undo, job).await
     }
 
     pub(super) fn close(&self) {
@@ -241,7 +250,7 @@ fn open_writer(config: &config::Store, path: &Path) -> Result<Connection, StoreE
 
 /// Pages in the write-ahead log at which the writer copies them into the database: a page that was written often since is
 /// copied once.
-const CHECKPOINT_PAGES: i64 = 4_096;
+const CHECKPOINT_PAGES: i64 = 8_192;
 /// Bytes to which the log's file is cut after it has grown beyond (a reader can hold a checkpoint back).
 const LOG_SIZE_LIMIT: i64 = 64 << 20;
 

@@ -5,7 +5,7 @@ use super::{
     db::{self, Row, Transaction},
     users,
 };
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use std::fmt;
 use uuid::Uuid;
 
@@ -68,17 +68,11 @@ const SET_CUSTOM: &str = "UPDATE users SET custom_id = ?3, update_time = ?2 WHER
 const SET_EMAIL: &str = "UPDATE users SET email = ?3, password = ?4, update_time = ?2 WHERE id = ?1";
 const INSERT_DEVICE: &str = "INSERT INTO user_device (id, user_id) VALUES (?1, ?2)";
 const DELETE_DEVICE: &str = "DELETE FROM user_device WHERE id = ?1 AND user_id = ?2";
-/// SQLite's rowid is the order of insertion; Nakama leaves the order open.
-const DEVICES: &str = "SELECT user_id, id FROM user_device WHERE user_id = ?1 ORDER BY rowid";
 const IDENTIFIERS: &str = "SELECT id, custom_id, email, \
      (facebook_id IS NOT NULL) + (google_id IS NOT NULL) + (gamecenter_id IS NOT NULL) + (steam_id IS NOT NULL) \
      + (facebook_instant_game_id IS NOT NULL) + (apple_id IS NOT NULL), \
      (SELECT count(*) FROM user_device WHERE user_id = users.id) \
      FROM users WHERE id = ?1";
-
-pub(super) fn devices(conn: &Connection, user_id: Uuid) -> Result<Vec<String>, StoreError> {
-    db::many(conn, DEVICES, params![db::key(&user_id)], |row| row.get(1))
-}
 
 pub(super) fn insert_device(tx: &Transaction<'_>, id: &str, user_id: Uuid) -> Result<(), StoreError> {
     db::run(tx, INSERT_DEVICE, params![id, db::key(&user_id)]).map(drop)
@@ -144,4 +138,105 @@ fn unlink(tx: &Transaction<'_>, id: Uuid, what: &Unlink, now: i64) -> Result<boo
 
 fn owns_device(tx: &Transaction<'_>, id: Uuid, device: &str) -> Result<bool, StoreError> {
     Ok(users::find_login(tx, Identifier::Device(device))?.is_some_and(|login| login.user_id == id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{Fresh, custom, email};
+
+    fn device(id: &str) -> NewIdentifier {
+        NewIdentifier::Device(id.to_owned())
+    }
+
+    #[tokio::test]
+    async fn devices_accumulate_in_order_and_a_custom_id_is_replaced() {
+        let fresh = Fresh::new();
+        let id = fresh.user(custom("id-first")).await;
+        for name in ["zz-device-1", "aa-device-2", "mm-device-3"] {
+            assert_eq!(fresh.store.link(id, device(name)).await.unwrap(), Linked::Done);
+        }
+        assert_eq!(fresh.store.link(id, custom("id-second")).await.unwrap(), Linked::Done);
+        let account = fresh.store.account(id).unwrap().unwrap();
+        assert_eq!(account.devices, ["zz-device-1", "aa-device-2", "mm-device-3"]);
+        assert_eq!(account.custom_id.as_deref(), Some("id-second"));
+        assert_eq!(fresh.store.find_login(Identifier::Custom("id-first")).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn linking_what_one_has_is_done_and_moves_the_time() {
+        let fresh = Fresh::new();
+        let id = fresh.user(device("device-0001")).await;
+        for what in [device("device-0001"), custom("id-first"), custom("id-first"), email("a@example.com", b"1")] {
+            fresh.clock.advance_seconds(1);
+            assert_eq!(fresh.store.link(id, what).await.unwrap(), Linked::Done);
+            let account = fresh.store.account(id).unwrap().unwrap();
+            assert_eq!(account.user.update_time, fresh.clock.unix_micros());
+            assert_eq!(account.devices.len(), 1);
+        }
+        fresh.store.link(id, email("a@example.com", b"2")).await.unwrap();
+        let login = fresh.store.find_login(Identifier::Email("a@example.com")).unwrap().unwrap();
+        assert_eq!(login.password.as_deref(), Some(&b"2"[..]), "this is how a password is changed");
+    }
+
+    #[tokio::test]
+    async fn what_another_has_is_in_use() {
+        let fresh = Fresh::new();
+        let (owner, other) = (fresh.user(custom("id-owner")).await, fresh.user(custom("id-other")).await);
+        for what in [device("device-0001"), custom("id-owner"), email("a@example.com", b"1")] {
+            assert_eq!(fresh.store.link(owner, what.clone()).await.unwrap(), Linked::Done);
+            assert_eq!(fresh.store.link(other, what.clone()).await.unwrap(), Linked::InUse);
+            assert_eq!(fresh.store.link(Uuid::from_u128(7), what).await.unwrap(), Linked::InUse);
+        }
+        for what in [device("device-0002"), custom("id-new"), email("b@example.com", b"1")] {
+            assert_eq!(fresh.store.link(Uuid::from_u128(7), what).await.unwrap(), Linked::NoSuchUser);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_twenty_who_link_one_device_one_gets_it() {
+        let fresh = Fresh::new();
+        let mut tasks = Vec::new();
+        for n in 0..20 {
+            let (store, id) = (fresh.store.clone(), fresh.user(custom(&format!("id-{n:04}"))).await);
+            tasks.push(tokio::spawn(async move { store.link(id, device("the-device")).await.unwrap() }));
+        }
+        let mut done = 0;
+        for task in tasks {
+            done += usize::from(task.await.unwrap() == Linked::Done);
+        }
+        assert_eq!(done, 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_identifier_stays() {
+        let fresh = Fresh::new();
+        let id = fresh.user(custom("id-first")).await;
+        let unlink = |what| fresh.store.unlink(id, what);
+        assert!(!unlink(Unlink::Custom(None)).await.unwrap());
+        assert!(!unlink(Unlink::Custom(Some("id-first".into()))).await.unwrap());
+        assert!(!unlink(Unlink::Device("device-0001".into())).await.unwrap(), "not its own");
+        assert!(unlink(Unlink::Email(None)).await.unwrap(), "nothing there, and the custom id remains");
+        fresh.store.link(id, device("device-0001")).await.unwrap();
+        assert!(!unlink(Unlink::Custom(Some("id-wrong".into()))).await.unwrap());
+        assert!(unlink(Unlink::Custom(Some("id-first".into()))).await.unwrap());
+        assert!(!unlink(Unlink::Device("device-0001".into())).await.unwrap(), "now the device is the last");
+        fresh.store.link(id, device("device-0002")).await.unwrap();
+        assert!(unlink(Unlink::Device("device-0001".into())).await.unwrap());
+        assert_eq!(fresh.store.account(id).unwrap().unwrap().devices, ["device-0002"]);
+        assert!(!fresh.store.unlink(Uuid::from_u128(7), Unlink::Custom(None)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_unlinked_email_takes_the_password_along() {
+        let fresh = Fresh::new();
+        let id = fresh.user(email("a@example.com", b"hash")).await;
+        fresh.store.link(id, custom("id-first")).await.unwrap();
+        fresh.clock.advance_seconds(5);
+        assert!(fresh.store.unlink(id, Unlink::Email(Some("a@example.com".into()))).await.unwrap());
+        let login = fresh.store.find_login(Identifier::Id(id)).unwrap().unwrap();
+        assert_eq!(login.password, None);
+        let account = fresh.store.account(id).unwrap().unwrap();
+        assert_eq!((account.email, account.user.update_time), (None, fresh.clock.unix_micros()));
+    }
 }

@@ -119,3 +119,64 @@ fn refuse_newer(applied: &[MigrationState]) -> Result<(), StoreError> {
         MIGRATIONS.last().map_or(0, |migration| migration.version)
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        config,
+        store::{Store, tests::Fresh},
+    };
+
+    #[test]
+    fn nakama_finds_its_nineteen_migrations_and_its_seeds() {
+        let fresh = Fresh::new();
+        let count = |sql| fresh.store.db.read(|conn| Ok(conn.query_row(sql, [], |row| row.get::<_, i64>(0))?)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM migration_info"), 19);
+        assert_eq!(count("SELECT count(*) FROM users WHERE id = zeroblob(16) AND username = ''"), 1);
+        assert_eq!(count("SELECT count(*) FROM setting WHERE name = 'utc_toggle' AND value = 'false'"), 1);
+    }
+
+    #[test]
+    fn an_older_database_is_brought_up_to_date_with_its_data() {
+        let (dir, config, clock) = (tempfile::tempdir().unwrap(), config::Store::default(), Clock::manual(1));
+        let conn = Connection::open(dir.path().join(&config.file)).unwrap();
+        up_to(&conn, 5, 1).unwrap();
+        let old = "INSERT INTO users (id, username, custom_id, create_time, update_time) VALUES (randomblob(16), 'old', 'id-old', 1, 1)";
+        conn.execute(old, []).unwrap();
+        drop(conn);
+        let applied = |states: &[MigrationState]| states.iter().map(|state| state.applied_at).collect::<Vec<_>>();
+        let before = Store::migration_status(&config, dir.path()).unwrap();
+        assert_eq!(applied(&before), [Some(5), None, None]);
+        assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), ["revocations", "outbox"]);
+        assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), [""; 0]);
+        let after = Store::migration_status(&config, dir.path()).unwrap();
+        assert_eq!(applied(&after), [Some(5), Some(1_000_000), Some(1_000_000)]);
+        let store = Store::open(&config, dir.path(), clock).unwrap();
+        let old = store.find_login(crate::store::Identifier::Custom("id-old")).unwrap().unwrap();
+        assert_eq!(old.username, "old");
+    }
+
+    #[test]
+    fn a_missing_database_lacks_everything_and_is_not_made_by_looking() {
+        let (dir, config) = (tempfile::tempdir().unwrap(), config::Store::default());
+        let states = Store::migration_status(&config, dir.path()).unwrap();
+        assert!(states.len() == 3 && states.iter().all(|state| state.applied_at.is_none() && state.known));
+        assert!(!dir.path().join(&config.file).exists());
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_by_name() {
+        let (dir, config, clock) = (tempfile::tempdir().unwrap(), config::Store::default(), Clock::manual(1));
+        Store::open(&config, dir.path(), clock.clone()).unwrap().close();
+        let conn = Connection::open(dir.path().join(&config.file)).unwrap();
+        conn.execute("INSERT INTO kizuna_migration VALUES (99, 'teleport', 1)", []).unwrap();
+        let error = Store::open(&config, dir.path(), clock).unwrap_err();
+        assert!(matches!(error, StoreError::Refused(_)));
+        let text = error.to_string();
+        assert!(text.contains("migration 99 (teleport)") && text.contains("up to 3"), "{text}");
+        let states = Store::migration_status(&config, dir.path()).unwrap();
+        assert!(states.last().is_some_and(|state| state.version == 99 && !state.known));
+    }
+}

@@ -115,3 +115,52 @@ fn notice_of(row: &Row<'_>) -> Result<StoredNotice, StoreError> {
         attempts: row.get(4)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Created, Identifier, Limits, NewUser, tests::Fresh, tests::custom};
+
+    fn notice(body: &str, due_unix_millis: i64) -> Notice {
+        Notice { hook: "crm".into(), body: body.into(), due_unix_millis }
+    }
+
+    fn bodies(fresh: &Fresh, now: i64) -> Vec<String> {
+        fresh.store.due_notices(now, 10).unwrap().into_iter().map(|notice| notice.body).collect()
+    }
+
+    #[tokio::test]
+    async fn a_notice_waits_until_it_is_due_and_stays_until_it_is_done() {
+        let mut fresh = Fresh::new();
+        fresh.store.put_notices(vec![notice("late", 20), notice("early", 10)]).await.unwrap();
+        assert_eq!((bodies(&fresh, 9), bodies(&fresh, 10)), (vec![], vec!["early".to_owned()]));
+        fresh.reopen();
+        assert_eq!(bodies(&fresh, 20), ["early", "late"]);
+        assert_eq!(fresh.store.next_notice_due().unwrap(), Some(10));
+        let early = fresh.store.due_notices(20, 1).unwrap().remove(0);
+        assert!(fresh.store.notice_retry(early.id, 30).await.unwrap());
+        let again = fresh.store.due_notices(30, 10).unwrap().remove(1);
+        assert_eq!((again.id, again.attempts), (early.id, 1));
+        assert!(fresh.store.notice_done(early.id).await.unwrap());
+        assert!(!fresh.store.notice_done(early.id).await.unwrap());
+        assert!(!fresh.store.notice_retry(early.id, 40).await.unwrap());
+        assert_eq!(bodies(&fresh, 99), ["late"]);
+    }
+
+    #[tokio::test]
+    async fn a_full_outbox_refuses_and_with_it_the_account() {
+        let mut fresh = Fresh::new();
+        fresh.store = fresh.store.with_limits(Limits { outbox_size: 2, ..Limits::default() });
+        fresh.store.put_notices(vec![notice("1", 0)]).await.unwrap();
+        let refused = fresh.store.put_notices(vec![notice("2", 0), notice("3", 0)]).await;
+        assert!(matches!(refused, Err(StoreError::OutboxFull(2))), "{refused:?}");
+        fresh.store.put_notices(vec![notice("2", 0)]).await.unwrap();
+        let new = |fresh: &Fresh| NewUser { notices: vec![notice("created", 0)], ..fresh.new_user(custom("id-first")) };
+        assert!(matches!(fresh.store.create_user(new(&fresh)).await, Err(StoreError::OutboxFull(2))));
+        assert_eq!(fresh.store.find_login(Identifier::Custom("id-first")).unwrap(), None);
+        let first = fresh.store.due_notices(0, 1).unwrap().remove(0);
+        fresh.store.notice_done(first.id).await.unwrap();
+        assert_eq!(fresh.store.create_user(new(&fresh)).await.unwrap(), Created::New);
+        assert_eq!(bodies(&fresh, 0), ["2", "created"]);
+    }
+}

@@ -110,3 +110,39 @@ fn revocation_of(row: &Row<'_>) -> Result<Revocation, StoreError> {
         kind => Err(row.corrupt(format!("kind {kind} is not known"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::Fresh;
+
+    const USER: Uuid = Uuid::from_u128(1);
+
+    fn all_before(before: u64, expires_unix: i64) -> Revocation {
+        Revocation::UserBefore { user_id: USER, before, at_unix: 5, expires_unix }
+    }
+
+    #[tokio::test]
+    async fn revocations_survive_a_restart_until_they_expire() {
+        let mut fresh = Fresh::new();
+        let rows = vec![
+            all_before(7, 100),
+            Revocation::SessionToken { user_id: USER, token_id: Uuid::from_u128(2), expires_unix: 200 },
+            Revocation::RefreshToken { user_id: USER, token_id: Uuid::from_u128(2), expires_unix: 300 },
+        ];
+        fresh.store.revoke(rows.clone()).await.unwrap();
+        fresh.reopen();
+        assert_eq!(fresh.store.revocations().unwrap(), rows);
+        assert_eq!(fresh.store.purge_revocations(200).await.unwrap(), 2);
+        assert_eq!(fresh.store.revocations().unwrap(), rows[2..]);
+    }
+
+    #[tokio::test]
+    async fn the_stricter_and_longer_of_two_stays() {
+        let fresh = Fresh::new();
+        for (before, expires) in [(7, 100), (5, 300), (9, 200)] {
+            fresh.store.revoke(vec![all_before(before, expires)]).await.unwrap();
+        }
+        assert_eq!(fresh.store.revocations().unwrap(), [all_before(9, 300)]);
+    }
+}

@@ -4,6 +4,7 @@ use super::{
     Notice, Revocation, Store, StoreError,
     db::{self, Row, Transaction},
     links, outbox, revocations,
+    writer::Undo,
 };
 use rusqlite::{Connection, params};
 use std::{collections::HashSet, fmt};
@@ -186,7 +187,9 @@ impl Store {
     /// When it could not be stored; then it was not.
     pub async fn create_user(&self, new: NewUser) -> Result<Created, StoreError> {
         let (clock, most) = (self.clock.clone(), self.limits.outbox_size);
-        self.db.write(move |tx| create_user(tx, &new, clock.unix_micros(), most)).await
+        let one_statement = new.notices.is_empty() && !matches!(new.identifier, NewIdentifier::Device(_));
+        let undo = if one_statement { Undo::Statement } else { Undo::Savepoint };
+        self.db.write_with(undo, move |tx| create_user(tx, &new, clock.unix_micros(), most)).await
     }
 
     /// The whole account; `None` when there is none.
@@ -195,8 +198,16 @@ impl Store {
     /// When the database cannot be read.
     pub fn account(&self, id: Uuid) -> Result<Option<Account>, StoreError> {
         self.db.read(|conn| {
-            let found = db::one(conn, ACCOUNT_BY_ID, params![db::key(&id)], account_of)?;
-            found.map(|account| Ok(Account { devices: links::devices(conn, id)?, ..account })).transpose()
+            let mut account: Option<Account> = None;
+            db::many(conn, ACCOUNT_BY_ID, params![db::key(&id)], |row| {
+                let account = match &mut account {
+                    Some(account) => account,
+                    none => none.insert(account_of(row)?),
+                };
+                account.devices.extend(row.get::<Option<String>>(22)?);
+                Ok(())
+            })?;
+            Ok(account)
         })
     }
 
@@ -287,8 +298,8 @@ const LOGIN_BY_CUSTOM: &str = "SELECT id, username, disable_time, password FROM 
 const LOGIN_BY_EMAIL: &str = "SELECT id, username, disable_time, password FROM users WHERE email = ?1";
 const LOGIN_BY_USERNAME: &str = "SELECT id, username, disable_time, password FROM users WHERE username = ?1";
 const LOGIN_BY_ID: &str = "SELECT id, username, disable_time, password FROM users WHERE id = ?1";
-const LOGIN_BY_DEVICE: &str = "SELECT users.id, username, disable_time, password FROM user_device \
-     JOIN users ON users.id = user_device.user_id WHERE user_device.id = ?1";
+const LOGIN_BY_DEVICE: &str = "SELECT users.id, username, disable_time, password FROM users \
+     JOIN user_device ON user_device.user_id = users.id WHERE user_device.id = ?1";
 
 const INSERT_USER: &str = "INSERT INTO users (id, username, custom_id, email, password, create_time, update_time) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
@@ -300,17 +311,20 @@ const UPDATE_PROFILE: &str = "UPDATE users SET username = ?2, display_name = ?3,
 /// The columns of [`User`], in the order that [`user_of`] reads.
 macro_rules! user_columns {
     () => {
-        "id, username, display_name, avatar_url, lang_tag, location, timezone, metadata, facebook_id, google_id, \
+        "users.id, username, display_name, avatar_url, lang_tag, location, timezone, metadata, facebook_id, google_id, \
          gamecenter_id, steam_id, facebook_instant_game_id, apple_id, edge_count, create_time, update_time"
     };
 }
 const USER_BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
 const USER_BY_USERNAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE username = ?1");
 const USER_BY_FACEBOOK_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE facebook_id = ?1");
+/// One row for each device, or one without: account and devices as they are at one moment. SQLite's rowid is the order of
+/// insertion; Nakama leaves the order open.
 const ACCOUNT_BY_ID: &str = concat!(
     "SELECT ",
     user_columns!(),
-    ", wallet, email, custom_id, verify_time, disable_time FROM users WHERE id = ?1"
+    ", wallet, email, custom_id, verify_time, disable_time, user_device.id \
+     FROM users LEFT JOIN user_device ON user_device.user_id = users.id WHERE users.id = ?1 ORDER BY user_device.rowid"
 );
 
 pub(super) fn find_login(conn: &Connection, who: Identifier<'_>) -> Result<Option<Login>, StoreError> {
@@ -413,4 +427,179 @@ fn account_of(row: &Row<'_>) -> Result<Account, StoreError> {
         verify_time: row.get(20)?,
         disable_time: row.get(21)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{Fresh, custom, email};
+
+    #[tokio::test]
+    async fn an_account_is_found_by_each_of_its_identifiers() {
+        let fresh = Fresh::new();
+        let by_custom = fresh.user(custom("custom-1")).await;
+        let by_device = fresh.user(NewIdentifier::Device("device-0001".into())).await;
+        let by_email = fresh.user(email("a@example.com", b"hash")).await;
+        let find = |who| fresh.store.find_login(who).unwrap();
+        assert_eq!(find(Identifier::Custom("custom-1")).unwrap().user_id, by_custom);
+        assert_eq!(find(Identifier::Device("device-0001")).unwrap().user_id, by_device);
+        let login = find(Identifier::Email("a@example.com")).unwrap();
+        assert_eq!((login.user_id, login.password.as_deref(), login.disabled), (by_email, Some(&b"hash"[..]), false));
+        assert_eq!(find(Identifier::Username(&login.username)).unwrap(), login);
+        assert_eq!(find(Identifier::Id(by_email)).unwrap(), login);
+        assert_eq!(find(Identifier::Custom("CUSTOM-1")), None, "compared byte by byte");
+        assert!(!format!("{login:?}").contains("hash") && !format!("{login:?}").contains("104"), "{login:?}");
+    }
+
+    #[tokio::test]
+    async fn a_new_account_is_as_nakama_makes_it() {
+        let fresh = Fresh::new();
+        let id = fresh.user(custom("custom-1")).await;
+        let account = fresh.store.account(id).unwrap().unwrap();
+        let now = 1_700_000_000_000_000;
+        assert_eq!((account.user.create_time, account.user.update_time), (now, now));
+        assert_eq!((account.verify_time, account.disable_time, account.user.edge_count), (0, 0, 0));
+        let texts = [&account.user.lang_tag, &account.user.metadata, &account.wallet];
+        assert_eq!(texts, ["en", "{}", "{}"]);
+        assert_eq!((account.custom_id.as_deref(), account.email, account.devices), (Some("custom-1"), None, vec![]));
+        assert_eq!(fresh.store.account(Uuid::from_u128(7)).unwrap(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_fifty_who_create_one_id_one_makes_the_account_and_all_get_it() {
+        let fresh = Fresh::new();
+        let tries = (0..50).map(|_| {
+            let (store, new) = (fresh.store.clone(), fresh.new_user(custom("the-same-id")));
+            tokio::spawn(async move { (new.id, store.create_user(new).await.unwrap()) })
+        });
+        let (mut made, mut found) = (Vec::new(), Vec::new());
+        for task in tries.collect::<Vec<_>>() {
+            match task.await.unwrap() {
+                (id, Created::New) => made.push(id),
+                (_, Created::Existing(login)) => found.push(login.user_id),
+                (_, Created::UsernameTaken) => panic!("names differ"),
+            }
+        }
+        assert_eq!((made.len(), found.len()), (1, 49));
+        assert!(found.iter().all(|id| *id == made[0]));
+    }
+
+    #[tokio::test]
+    async fn a_taken_username_is_told_unless_the_identifier_is_known() {
+        let fresh = Fresh::new();
+        let first = fresh.new_user(custom("id-first"));
+        let (id, username) = (first.id, first.username.clone());
+        fresh.store.create_user(first).await.unwrap();
+        let named = |identifier| NewUser { username: username.clone(), ..fresh.new_user(identifier) };
+        assert_eq!(fresh.store.create_user(named(custom("id-other"))).await.unwrap(), Created::UsernameTaken);
+        let device = named(NewIdentifier::Device("device-0001".into()));
+        assert_eq!(fresh.store.create_user(device).await.unwrap(), Created::UsernameTaken);
+        assert_eq!(fresh.store.find_login(Identifier::Device("device-0001")).unwrap(), None);
+        let again = fresh.store.create_user(named(custom("id-first"))).await.unwrap();
+        assert!(matches!(again, Created::Existing(login) if login.user_id == id));
+    }
+
+    #[tokio::test]
+    async fn users_are_found_by_any_list_and_each_once() {
+        let fresh = Fresh::new();
+        let (first, second) = (fresh.user(custom("id-first")).await, fresh.user(custom("id-second")).await);
+        let name = fresh.store.account(first).unwrap().unwrap().user.username;
+        let ids = [first, second, first, Uuid::from_u128(7)];
+        let found = fresh.store.users(&ids, &[name, "nobody".into()], &["fb".into()]).unwrap();
+        assert_eq!(found.iter().map(|user| user.id).collect::<Vec<_>>(), [first, second]);
+        let system = fresh.store.users(&[], &[String::new()], &[]).unwrap();
+        assert_eq!(system[0].id, Uuid::nil(), "the empty username is the system user's");
+        assert_eq!(fresh.store.users(&[], &[], &[]).unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn an_update_changes_all_or_nothing_and_moves_the_time_only_for_a_difference() {
+        let fresh = Fresh::new();
+        let (id, other) = (fresh.user(custom("id-first")).await, fresh.user(custom("id-other")).await);
+        let taken = fresh.store.account(other).unwrap().unwrap().user.username;
+        fresh.clock.advance_seconds(10);
+        let changes = AccountChanges {
+            username: Some("new-name".into()),
+            display_name: Some(Some("Ann".into())),
+            timezone: Some(None),
+            ..AccountChanges::default()
+        };
+        assert_eq!(fresh.store.update_account(id, changes.clone()).await.unwrap(), Updated::Done);
+        fresh.clock.advance_seconds(10);
+        assert_eq!(fresh.store.update_account(id, changes).await.unwrap(), Updated::Done);
+        let user = fresh.store.account(id).unwrap().unwrap().user;
+        assert_eq!((user.username.as_str(), user.display_name.as_deref()), ("new-name", Some("Ann")));
+        assert_eq!(user.update_time - user.create_time, 10_000_000);
+
+        let clash = AccountChanges { username: Some(taken), display_name: Some(None), ..AccountChanges::default() };
+        assert_eq!(fresh.store.update_account(id, clash.clone()).await.unwrap(), Updated::UsernameTaken);
+        assert_eq!(fresh.store.account(id).unwrap().unwrap().user, user);
+        assert_eq!(fresh.store.update_account(Uuid::from_u128(7), clash).await.unwrap(), Updated::NoSuchUser);
+        let long = AccountChanges { lang_tag: Some("x".repeat(19)), ..AccountChanges::default() };
+        assert!(
+            matches!(fresh.store.update_account(id, long).await, Err(StoreError::Other(_))),
+            "the last line of defence"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_deleted_account_takes_its_devices_along_and_leaves_its_revocation() {
+        let fresh = Fresh::new();
+        let id = fresh.user(NewIdentifier::Device("device-0001".into())).await;
+        assert!(fresh.store.delete_account(id, true, 42).await.unwrap());
+        assert_eq!(fresh.store.account(id).unwrap(), None);
+        assert_eq!(fresh.store.find_login(Identifier::Device("device-0001")).unwrap(), None);
+        let at_unix = 1_700_000_000;
+        let revoked = Revocation::UserBefore { user_id: id, before: 42, at_unix, expires_unix: i64::MAX };
+        assert_eq!(fresh.store.revocations().unwrap(), [revoked]);
+        let tombstones = |conn: &Connection| db::one(conn, "SELECT user_id FROM user_tombstone", [], |row| row.uuid(0));
+        assert_eq!(fresh.store.db.read(tombstones).unwrap(), Some(id));
+
+        assert!(!fresh.store.delete_account(id, true, 43).await.unwrap(), "there is none any more");
+        assert!(fresh.store.delete_account(Uuid::nil(), false, 44).await.is_err(), "the system user stays");
+        assert_eq!(fresh.store.revocations().unwrap().len(), 1);
+        let again = fresh.user(NewIdentifier::Device("device-0001".into())).await;
+        assert_ne!(again, id);
+    }
+
+    #[tokio::test]
+    async fn a_ban_and_its_end_leave_the_update_time() {
+        let fresh = Fresh::new();
+        let id = fresh.user(custom("id-first")).await;
+        fresh.clock.advance_seconds(10);
+        assert!(fresh.store.set_disabled(id, true, 42).await.unwrap());
+        let account = fresh.store.account(id).unwrap().unwrap();
+        assert_eq!(account.disable_time, 1_700_000_010_000_000);
+        assert_eq!(account.user.update_time, account.user.create_time);
+        assert!(fresh.store.find_login(Identifier::Id(id)).unwrap().unwrap().disabled);
+        assert!(fresh.store.set_disabled(id, false, 43).await.unwrap());
+        assert_eq!(fresh.store.account(id).unwrap().unwrap().disable_time, 0);
+        assert!(matches!(fresh.store.revocations().unwrap()[..], [Revocation::UserBefore { before: 42, .. }]));
+        assert!(!fresh.store.set_disabled(Uuid::from_u128(7), true, 44).await.unwrap());
+        assert!(fresh.store.set_disabled(Uuid::nil(), true, 44).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn every_lookup_uses_an_index() {
+        let fresh = Fresh::new();
+        let lookups = [
+            LOGIN_BY_CUSTOM,
+            LOGIN_BY_DEVICE,
+            LOGIN_BY_EMAIL,
+            LOGIN_BY_ID,
+            LOGIN_BY_USERNAME,
+            USER_BY_FACEBOOK_ID,
+            ACCOUNT_BY_ID,
+        ];
+        for sql in lookups {
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            let plan = |conn: &Connection| {
+                let mut statement = conn.prepare(&explain)?;
+                let steps = statement.query_map(["x"], |row| row.get::<_, String>(3))?;
+                Ok(steps.collect::<Result<Vec<_>, _>>()?.join("; "))
+            };
+            let plan = fresh.store.db.read(plan).unwrap();
+            assert!(!plan.contains("SCAN"), "{sql}: {plan}");
+        }
+    }
 }

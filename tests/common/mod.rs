@@ -1,155 +1,217 @@
-//! A server on a free port, with a store of its own, and a client that speaks raw bytes.
+//! Starts a server on free ports of the loopback interface, and plays a client against it.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this module")]
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this")]
+pub mod raw;
 
+use futures_util::{SinkExt, StreamExt};
 use kizuna::{
+    app::{Running, Server},
     clock::{Clock, Entropy},
     config::Config,
-    features::{Services, passwords::Passwords},
-    hooks::Hooks,
-    identity::session::SessionTokens,
-    lifecycle::Lifecycle,
-    net::{self, Http},
-    realtime::Realtime,
-    store::Store,
-    telemetry::Metrics,
 };
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
-use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, handshake::client::generate_key, http},
 };
-use uuid::Uuid;
 
-/// No step of a test takes longer, unless something is wrong.
+/// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test listens to be sure that nothing comes. What does come arrives in microseconds on loopback.
+const QUIET: Duration = Duration::from_millis(100);
 
-pub struct Server {
-    pub address: SocketAddr,
-    pub services: Arc<Services>,
-    pub life: Lifecycle,
-    _dir: TempDir,
+/// A server of the test's own, with its data in a temporary folder.
+pub struct TestServer {
+    pub running: Running,
+    pub base: String,
+    client: reqwest::Client,
+    folder: tempfile::TempDir,
 }
 
-impl Server {
+impl TestServer {
+    /// With the defaults, but free ports and no development provider.
     pub async fn start() -> Self {
-        Self::with(|_| {}).await
+        Self::start_with(|_| {}).await
     }
 
-    pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+    /// With what `change` makes of that.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder"), change).await
+    }
+
+    /// On the data of an earlier server.
+    pub async fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
-        config.hooks.before.clear();
-        config.password.bcrypt_cost = 4;
-        configure(&mut config);
-        let (clock, entropy, metrics) = (Clock::system(), Entropy::system(), Metrics::unregistered());
-        let dir = TempDir::new().unwrap();
-        let hooks = Hooks::builder().build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone());
-        let services = Arc::new(Services {
-            store: Store::open(&config.store, dir.path(), clock.clone()).unwrap(),
-            tokens: SessionTokens::new(&config.session, clock.clone(), entropy.clone()),
-            hooks: hooks.unwrap(),
-            passwords: Passwords::new(&config.password, entropy.clone()),
-            realtime: Realtime::default(),
-            config: Arc::new(config),
-            clock,
-            entropy,
-            metrics,
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, life) = (listener.local_addr().unwrap(), Lifecycle::new());
-        let http = Arc::new(Http::new(Arc::clone(&services)).unwrap());
-        life.spawn(net::serve(listener, http, life.clone()));
-        Self { address, services, life, _dir: dir }
+        config.data_dir = folder.path().to_owned();
+        config.socket.port = 0;
+        config.metrics.port = 0;
+        config.dev_provider.enabled = false;
+        config.dev_provider.port = 0;
+        config.shutdown_grace_sec = 2;
+        config.logger.level = "warn".into();
+        change(&mut config);
+        let running = Server::builder(config).start().await.expect("the server starts");
+        let base = format!("http://{}", running.http());
+        Self { running, base, client: reqwest::Client::new(), folder }
     }
 
-    pub async fn connect(&self) -> Raw {
-        Raw(TcpStream::connect(self.address).await.unwrap())
+    /// Stops the server and answers its folder.
+    pub async fn stop(self) -> tempfile::TempDir {
+        self.running.stop().await;
+        self.folder
     }
 
-    /// The answer to a request on a connection of its own.
-    pub async fn ask(&self, request: &str) -> Answer {
-        self.ask_bytes(request.as_bytes()).await
-    }
-
-    pub async fn ask_bytes(&self, request: &[u8]) -> Answer {
-        let mut raw = self.connect().await;
-        raw.send(request).await;
-        raw.answer().await
-    }
-
-    /// A good session token of a user without an account.
-    pub fn token(&self) -> String {
-        let token_id = self.services.entropy.token_id(&self.services.clock);
-        self.services.tokens.issue(token_id, Uuid::from_u128(7), "player", &BTreeMap::new()).token
-    }
-}
-
-pub struct Raw(pub TcpStream);
-
-impl Raw {
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).await.unwrap();
-    }
-
-    /// The next answer, body and all.
-    pub async fn answer(&mut self) -> Answer {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            let read = timeout(PATIENCE, self.0.read(&mut byte)).await.expect("an answer in time").unwrap();
-            assert!(read == 1, "the connection ended after {:?}", String::from_utf8_lossy(&head));
-            head.push(byte[0]);
+    /// A request with a JSON body (`Value::Null`: none): status and body.
+    pub async fn call(&self, method: &str, path: &str, authorization: &str, body: Value) -> (u16, Value) {
+        let method = method.parse().expect("a method");
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if !authorization.is_empty() {
+            request = request.header("authorization", authorization);
         }
-        let mut answer = Answer::parse(&String::from_utf8(head).unwrap());
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        answer.body = vec![0; length];
-        timeout(PATIENCE, self.0.read_exact(&mut answer.body)).await.expect("a body in time").unwrap();
-        answer
+        if !body.is_null() {
+            request = request.body(body.to_string());
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// What comes until the server closes.
-    pub async fn rest(&mut self) -> String {
-        let mut rest = Vec::new();
-        timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("an end in time").unwrap();
-        String::from_utf8(rest).unwrap()
+    /// Signs in with a custom id: the answer's body.
+    pub async fn sign_in(&self, id: &str) -> Value {
+        let (status, body) =
+            self.call("POST", "/v2/account/authenticate/custom", SERVER_KEY, json!({ "id": id })).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// Signs in and opens a JSON socket.
+    pub async fn player(&self, id: &str) -> Socket {
+        let session = self.sign_in(id).await;
+        self.connect(text(&session["token"]), "json").await
+    }
+
+    /// Opens a socket with a token.
+    pub async fn connect(&self, token: &str, format: &str) -> Socket {
+        self.try_connect(&format!("token={token}&format={format}&lang=en&status=false"), &[])
+            .await
+            .unwrap_or_else(|(status, body)| panic!("refused: {status} {body}"))
+    }
+
+    /// Opens a socket, or answers the refusal.
+    pub async fn try_connect(&self, query: &str, headers: &[(&str, &str)]) -> Result<Socket, (u16, String)> {
+        let stream = TcpStream::connect(self.running.http()).await.expect("connected");
+        stream.set_nodelay(true).expect("a socket option");
+        let mut request = http::Request::builder()
+            .uri(format!("ws://{}/ws?{query}", self.running.http()))
+            .header("host", "localhost")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", generate_key());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        match client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Socket { socket }),
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+            }
+            Err(error) => panic!("no answer to the handshake: {error}"),
+        }
     }
 }
 
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+/// The server key of the default configuration as Basic credentials.
+pub const SERVER_KEY: &str = "Basic ZGVmYXVsdGtleTo=";
+
+/// A JSON text's value.
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-impl Answer {
-    fn parse(head: &str) -> Self {
-        let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.map(|line| line.split_once(": ").unwrap()).map(|(n, v)| (n.to_lowercase(), v.to_owned()));
-        Self { status, headers: headers.collect(), body: Vec::new() }
+/// A client's socket.
+pub struct Socket {
+    pub socket: WebSocketStream<TcpStream>,
+}
+
+impl Socket {
+    /// Sends an envelope as JSON text.
+    pub async fn send(&mut self, envelope: Value) {
+        self.send_frame(Message::text(envelope.to_string())).await;
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    /// Sends a frame as it is.
+    pub async fn send_frame(&mut self, frame: Message) {
+        timeout(PATIENCE, self.socket.send(frame)).await.expect("sent in time").expect("sent");
     }
 
-    pub fn headers(&self, name: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    /// The next envelope.
+    pub async fn next(&mut self) -> Value {
+        match self.next_frame().await {
+            Some(Message::Text(text)) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("want an envelope, got {other:?}"),
+        }
     }
 
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
+    /// The next data frame or close frame; `None` when the connection is gone.
+    pub async fn next_frame(&mut self) -> Option<Message> {
+        loop {
+            let frame = timeout(PATIENCE, self.socket.next()).await.expect("something comes in time");
+            match frame {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(frame)) => return Some(frame),
+                Some(Err(_)) | None => return None,
+            }
+        }
     }
 
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap()
+    /// The close frame that must come next: code and reason.
+    pub async fn next_close(&mut self) -> (u16, String) {
+        match self.next_frame().await {
+            Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("want a close frame, got {other:?}"),
+        }
     }
 
-    /// Status and body.
-    pub fn short(&self) -> (u16, &str) {
-        (self.status, self.text())
+    /// Nothing comes.
+    pub async fn quiet(&mut self) {
+        if let Ok(frame) = timeout(QUIET, self.socket.next()).await {
+            panic!("want nothing, got {frame:?}");
+        }
     }
+
+    /// Sends an envelope and takes the next one as its answer.
+    pub async fn ask(&mut self, envelope: Value) -> Value {
+        self.send(envelope).await;
+        self.next().await
+    }
+
+    /// Creates a match: its id and the creator's presence; the creator's own join event is taken in.
+    pub async fn create_match(&mut self) -> (String, Value) {
+        let answer = self.ask(json!({ "cid": "create", "match_create": {} })).await;
+        let created = &answer["match"];
+        let id = text(&created["match_id"]).to_owned();
+        let event = self.next().await;
+        assert_eq!(event["match_presence_event"]["joins"], json!([created["self"]]));
+        (id, created["self"].clone())
+    }
+
+    /// Joins a match: the joiner's presence; its own join event is taken in.
+    pub async fn join_match(&mut self, id: &str) -> Value {
+        let answer = self.ask(json!({ "cid": "join", "match_join": { "match_id": id } })).await;
+        let own = answer["match"]["self"].clone();
+        let event = self.next().await;
+        assert_eq!(event["match_presence_event"]["joins"], json!([own]), "{answer}");
+        own
+    }
+}
+
+/// A clock and randomness of the test's own.
+pub fn fixed() -> (Clock, Entropy) {
+    (Clock::manual(1_790_000_000), Entropy::seeded(1))
 }

@@ -6,6 +6,7 @@ use super::{
     text::quote,
     time,
     value::{Value, decode_base64},
+    write::plain_prefix,
 };
 use bytes::Bytes;
 use prost_types::Timestamp;
@@ -220,41 +221,40 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Result<Cow<'a, str>> {
         let start = self.at;
         let bytes = self.text.as_bytes();
-        let mut at = start + 1;
-        loop {
-            match bytes.get(at) {
-                Some(b'"') => {
-                    self.at = at + 1;
-                    return Ok(Cow::Borrowed(&self.text[start + 1..at]));
-                }
-                Some(b'\\') => return self.escaped_string(start, at).map(Cow::Owned),
-                Some(b' '..) => at += 1,
-                _ => return Err(self.bad_string(start, at)),
+        let at = plain_prefix(bytes, start + 1);
+        match bytes.get(at) {
+            Some(b'"') => {
+                self.at = at + 1;
+                Ok(Cow::Borrowed(&self.text[start + 1..at]))
             }
+            Some(b'\\') => self.escaped_string(start, at).map(Cow::Owned),
+            _ => Err(self.bad_string(start, at)),
         }
     }
 
-    /// The rest of a string that has an escape at `at`.
+    /// A string whose first escape is at `at`.
     fn escaped_string(&mut self, start: usize, mut at: usize) -> Result<String> {
         let bytes = self.text.as_bytes();
-        let mut text = String::new();
-        let mut copied = start + 1;
+        let mut text = self.text[start + 1..at].to_owned();
         loop {
             match bytes.get(at) {
                 Some(b'"') => {
-                    text.push_str(&self.text[copied..at]);
                     self.at = at + 1;
                     return Ok(text);
                 }
                 Some(b'\\') => {
-                    text.push_str(&self.text[copied..at]);
                     let (c, length) = self.escape(start, at)?;
                     text.push(c);
                     at += length;
-                    copied = at;
                 }
-                Some(b' '..) => at += 1,
-                _ => return Err(self.bad_string(start, at)),
+                _ => {
+                    let end = plain_prefix(bytes, at);
+                    if end == at {
+                        return Err(self.bad_string(start, at));
+                    }
+                    text.push_str(&self.text[at..end]);
+                    at = end;
+                }
             }
         }
     }

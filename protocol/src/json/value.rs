@@ -166,7 +166,8 @@ static URL_UNPADDED: GeneralPurpose = base64_engine(&alphabet::URL_SAFE, DecodeP
 
 /// Standard or URL-safe base64, with or without padding; `None` for anything else, also for a mixture.
 pub(super) fn decode_base64(text: &str) -> Option<Bytes> {
-    let url = text.bytes().any(|byte| byte == b'-' || byte == b'_');
+    // Without an exit in between, as in `write::plain_prefix`.
+    let url = text.bytes().fold(false, |found, byte| found | (byte == b'-') | (byte == b'_'));
     let engine = match (url, text.len().is_multiple_of(4)) {
         (false, true) => &PADDED,
         (false, false) => &UNPADDED,

@@ -73,16 +73,35 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut written = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    loop {
+        let at = plain_prefix(bytes, written);
         out.extend_from_slice(&bytes[written..at]);
-        written = at + 1;
+        let Some(&byte) = bytes.get(at) else { break };
         escape(out, byte);
+        written = at + 1;
     }
-    out.extend_from_slice(&bytes[written..]);
     out.push(b'"');
+}
+
+/// Where, from `start` on, the first byte stands that a JSON string cannot hold as it is; the length if there is none.
+pub(super) fn plain_prefix(bytes: &[u8], start: usize) -> usize {
+    let at = skip_plain_chunks::<8>(bytes, skip_plain_chunks::<16>(bytes, start));
+    at + bytes[at..].iter().position(|byte| is_special(*byte)).unwrap_or(bytes.len() - at)
+}
+
+/// Goes on in steps of `N` while nothing is special. Without an exit inside of a step, the processor compares all at once.
+fn skip_plain_chunks<const N: usize>(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes[at..].first_chunk::<N>() {
+        if chunk.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            break;
+        }
+        at += N;
+    }
+    at
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
 fn escape(out: &mut Vec<u8>, byte: u8) {
@@ -106,6 +125,22 @@ fn escape(out: &mut Vec<u8>, byte: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_special_byte_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            let mut bytes = vec![b'a'; length];
+            assert_eq!(plain_prefix(&bytes, length / 2), length);
+            for at in 0..length {
+                for special in [b'"', b'\\', 0x1f] {
+                    bytes[at] = special;
+                    assert_eq!(plain_prefix(&bytes, 0), at);
+                    assert_eq!(plain_prefix(&bytes, at), at);
+                }
+                bytes[at] = b'a';
+            }
+        }
+    }
 
     #[test]
     fn only_quotes_backslashes_and_control_characters_are_escaped() {

@@ -87,8 +87,8 @@ async fn connection(stream: TcpStream, provider: Shared) {
 type Answer = Response<Full<Bytes>>;
 
 async fn answer(request: Request<Incoming>, provider: Shared) -> Answer {
-    if let Err(refused) = admit(request.method(), request.headers()) {
-        return refused;
+    if let Err(why) = admit(request.method(), request.headers()) {
+        return plain(StatusCode::FORBIDDEN, why);
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/") => page(),
@@ -108,18 +108,17 @@ async fn answer(request: Request<Incoming>, provider: Shared) -> Answer {
 
 /// Who comes by another name than a loopback one was led here by a foreign page (DNS rebinding), and a POST with a foreign
 /// `Origin` is one that a foreign page sends.
-fn admit(method: &Method, headers: &HeaderMap) -> Result<(), Answer> {
-    let refuse = |why| Err(plain(StatusCode::FORBIDDEN, why));
+fn admit(method: &Method, headers: &HeaderMap) -> Result<(), &'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
-        return refuse("Refused: one Host header is needed.");
+        return Err("Refused: one Host header is needed.");
     };
     if !names_loopback(host) {
-        return refuse("Refused: the Host header must name this machine, as 127.0.0.1 or localhost.");
+        return Err("Refused: the Host header must name this machine, as 127.0.0.1 or localhost.");
     }
     let own = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
     if *method == Method::POST && !headers.get_all(ORIGIN).iter().all(own) {
-        return refuse("Refused: another site's page may not ask for tokens.");
+        return Err("Refused: another site's page may not ask for tokens.");
     }
     Ok(())
 }
@@ -185,9 +184,9 @@ async fn wanted(request: Request<Incoming>) -> Result<Wanted, Error> {
     let body = body.map_err(|_| Error::invalid_argument("Body is larger than 16 KiB, or broke off."))?.to_bytes();
     wanted.read_form(query.as_bytes())?;
     if is_json {
-        wanted.read_json(&body)?
+        wanted.read_json(&body)?;
     } else {
-        wanted.read_form(&body)?
+        wanted.read_form(&body)?;
     }
     Ok(wanted)
 }

@@ -11,7 +11,12 @@ use crate::{
 };
 use parking_lot::RwLock;
 use serde_json::{Value, json};
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 /// The one client application.
@@ -58,6 +63,11 @@ pub struct DevProvider {
 }
 
 impl DevProvider {
+    /// Where the provider keeps its keys.
+    pub fn folder(data_dir: &Path) -> PathBuf {
+        data_dir.join("dev_provider")
+    }
+
     /// A provider that answers at `address`, with the keys in `dir`, which are made when there are none. Making them takes some
     /// tenths of a second of processor time.
     ///

@@ -3,7 +3,7 @@
 use super::{Auth, Body, Route, json, not_served, special};
 use crate::{
     error::Error,
-    features::{Client, Services, account, authenticate, links, session, users},
+    features::{Client, Services, account, authenticate, links, matches, session, social, users},
 };
 use kizuna_protocol::api;
 #[cfg(test)]
@@ -17,7 +17,7 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
         server_key whole _ SessionRefreshRequest => Session, (session::session_refresh);
     POST "/v2/session/logout" SessionLogout: session whole _ SessionLogoutRequest => Empty, (session::session_logout);
     POST "/v2/account/authenticate/apple" AuthenticateApple:
-        server_key (account) query AuthenticateAppleRequest => Session, later;
+        server_key (account) query AuthenticateAppleRequest => Session, (social::authenticate_apple);
     POST "/v2/account/authenticate/custom" AuthenticateCustom:
         server_key (account) query AuthenticateCustomRequest => Session, (authenticate::authenticate_custom);
     POST "/v2/account/authenticate/device" AuthenticateDevice:
@@ -25,15 +25,15 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     POST "/v2/account/authenticate/email" AuthenticateEmail:
         server_key (account) query AuthenticateEmailRequest => Session, (authenticate::authenticate_email);
     POST "/v2/account/authenticate/facebook" AuthenticateFacebook:
-        server_key (account) query AuthenticateFacebookRequest => Session, later;
+        server_key (account) query AuthenticateFacebookRequest => Session, (social::authenticate_facebook);
     POST "/v2/account/authenticate/facebookinstantgame" AuthenticateFacebookInstantGame:
-        server_key (account) query AuthenticateFacebookInstantGameRequest => Session, later;
+        server_key (account) query AuthenticateFacebookInstantGameRequest => Session, (social::authenticate_facebook_instant_game);
     POST "/v2/account/authenticate/gamecenter" AuthenticateGameCenter:
-        server_key (account) query AuthenticateGameCenterRequest => Session, later;
+        server_key (account) query AuthenticateGameCenterRequest => Session, (social::authenticate_game_center);
     POST "/v2/account/authenticate/google" AuthenticateGoogle:
-        server_key (account) query AuthenticateGoogleRequest => Session, later;
+        server_key (account) query AuthenticateGoogleRequest => Session, (social::authenticate_google);
     POST "/v2/account/authenticate/steam" AuthenticateSteam:
-        server_key (account) query AuthenticateSteamRequest => Session, later;
+        server_key (account) query AuthenticateSteamRequest => Session, (social::authenticate_steam);
     POST "/v2/group/{group_id}/ban" BanGroupUsers: session none query BanGroupUsersRequest => Empty, later;
     POST "/v2/friend/block" BlockFriends: session none query BlockFriendsRequest => Empty, later;
     POST "/v2/group" CreateGroup: session whole _ CreateGroupRequest => Group, later;
@@ -60,16 +60,16 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     POST "/v2/tournament/{tournament_id}/join" JoinTournament: session none _ JoinTournamentRequest => Empty, later;
     POST "/v2/group/{group_id}/kick" KickGroupUsers: session none query KickGroupUsersRequest => Empty, later;
     POST "/v2/group/{group_id}/leave" LeaveGroup: session none _ LeaveGroupRequest => Empty, later;
-    POST "/v2/account/link/apple" LinkApple: session whole _ AccountApple => Empty, later;
+    POST "/v2/account/link/apple" LinkApple: session whole _ AccountApple => Empty, (social::link_apple);
     POST "/v2/account/link/custom" LinkCustom: session whole _ AccountCustom => Empty, (links::link_custom);
     POST "/v2/account/link/device" LinkDevice: session whole _ AccountDevice => Empty, (links::link_device);
     POST "/v2/account/link/email" LinkEmail: session whole _ AccountEmail => Empty, (links::link_email);
-    POST "/v2/account/link/facebook" LinkFacebook: session (account) query LinkFacebookRequest => Empty, later;
+    POST "/v2/account/link/facebook" LinkFacebook: session (account) query LinkFacebookRequest => Empty, (social::link_facebook);
     POST "/v2/account/link/facebookinstantgame" LinkFacebookInstantGame:
-        session whole _ AccountFacebookInstantGame => Empty, later;
-    POST "/v2/account/link/gamecenter" LinkGameCenter: session whole _ AccountGameCenter => Empty, later;
-    POST "/v2/account/link/google" LinkGoogle: session whole _ AccountGoogle => Empty, later;
-    POST "/v2/account/link/steam" LinkSteam: session whole _ LinkSteamRequest => Empty, later;
+        session whole _ AccountFacebookInstantGame => Empty, (social::link_facebook_instant_game);
+    POST "/v2/account/link/gamecenter" LinkGameCenter: session whole _ AccountGameCenter => Empty, (social::link_game_center);
+    POST "/v2/account/link/google" LinkGoogle: session whole _ AccountGoogle => Empty, (social::link_google);
+    POST "/v2/account/link/steam" LinkSteam: session whole _ LinkSteamRequest => Empty, (social::link_steam);
     GET "/v2/channel/{channel_id}" ListChannelMessages:
         session none query ListChannelMessagesRequest => ChannelMessageList, later;
     GET "/v2/friend" ListFriends: session none query ListFriendsRequest => FriendList, later;
@@ -81,7 +81,7 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
         session none query ListLeaderboardRecordsRequest => LeaderboardRecordList, later;
     GET "/v2/leaderboard/{leaderboard_id}/owner/{owner_id}" ListLeaderboardRecordsAroundOwner:
         session none query ListLeaderboardRecordsAroundOwnerRequest => LeaderboardRecordList, later;
-    GET "/v2/match" ListMatches: session none query ListMatchesRequest => MatchList, later;
+    GET "/v2/match" ListMatches: session none query ListMatchesRequest => MatchList, (matches::list_matches);
     GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, later;
     GET "/v2/notification" ListNotifications: session none query ListNotificationsRequest => NotificationList, later;
     GET "/v2/storage/{collection}" ListStorageObjects:

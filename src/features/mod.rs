@@ -4,12 +4,16 @@
 pub mod account;
 pub mod authenticate;
 pub mod links;
+pub mod matches;
 pub mod passwords;
 pub mod rpc;
 mod rules;
 pub mod session;
+pub mod social;
 pub mod users;
 
+#[cfg(test)]
+mod hooked_tests;
 #[cfg(test)]
 mod testing;
 

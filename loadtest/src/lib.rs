@@ -1,0 +1,136 @@
+//! A load harness for any Nakama-compatible server.
+//!
+//! A run reads top to bottom in `scenario/`: players sign in (`tokens`, `nakama`), operations are handed out at their moments
+//! (`pacing`), latencies and failures are written down (`stats`), what the server's process spent is read from `/proc`
+//! (`process`), and all of it becomes a [`report::Report`].
+
+pub mod args;
+pub mod compare;
+pub mod http;
+pub mod keys;
+pub mod losses;
+pub mod nakama;
+pub mod pacing;
+pub mod payload;
+pub mod player;
+pub mod process;
+pub mod progress;
+pub mod report;
+pub mod scenario;
+pub mod stats;
+pub mod target;
+pub mod tokens;
+
+use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
+use report::{Phase, Report};
+use scenario::{Run, connect, login, matches, mix};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+/// Does what the command line says; false when a run was not clean.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn execute(arguments: &Arguments) -> Result<bool, String> {
+    match &arguments.command {
+        Command::Keys(options) => write_keys(options).map(|()| true),
+        Command::Compare(options) => print_comparison(options).map(|()| true),
+        command => measure(command),
+    }
+}
+
+fn measure(command: &Command) -> Result<bool, String> {
+    let (name, common, settings) = match command {
+        Command::Login(options) => ("login", &options.common, serde_json::to_value(options)),
+        Command::Connect(options) => ("connect", &options.common, serde_json::to_value(options)),
+        Command::Match(options) => ("match", &options.common, serde_json::to_value(options)),
+        Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
+        Command::Keys(_) | Command::Compare(_) => return Err("not a scenario".into()),
+    };
+    let open_files = target::raise_open_files();
+    if sockets(command) + 64 > open_files {
+        return Err(format!(
+            "the limit on open files is {open_files}: raise it with ulimit -n, or ask for fewer sockets"
+        ));
+    }
+    let started_unix = tokens::unix_seconds();
+    let phases = runtime(common)?.block_on(phases(command, common))?;
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION").into(),
+        scenario: name.into(),
+        target: common.base.to_string(),
+        started_unix,
+        settings: settings.map_err(|error| error.to_string())?,
+        phases,
+    };
+    progress::print(&report.to_string());
+    if let Some(file) = &common.out {
+        report.write(file)?;
+    }
+    Ok(report.is_clean())
+}
+
+/// Sockets that a scenario has open at once.
+fn sockets(command: &Command) -> u64 {
+    match command {
+        Command::Login(options) => options.connections as u64,
+        Command::Connect(options) => options.count,
+        Command::Match(options) => matches::players(&options.play),
+        Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
+        Command::Keys(_) | Command::Compare(_) => 0,
+    }
+}
+
+fn runtime(common: &Common) -> Result<tokio::runtime::Runtime, String> {
+    let mut builder = match common.threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if common.threads > 1 {
+        builder.worker_threads(common.threads);
+    }
+    builder.enable_all().build().map_err(|error| error.to_string())
+}
+
+async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String> {
+    let run = Run::open(common)?;
+    match command {
+        Command::Login(options) => login::run(&run, options).await,
+        Command::Connect(options) => connect::run(&run, options).await,
+        Command::Match(options) => matches::run(&run, options).await,
+        Command::Mix(options) => mix::run(&run, options).await,
+        Command::Keys(_) | Command::Compare(_) => Ok(Vec::new()),
+    }
+}
+
+fn write_keys(options: &KeysOptions) -> Result<(), String> {
+    let key = keys::SigningKey::generate()?;
+    let told = |error: std::io::Error| format!("{}: {error}", options.folder.display());
+    fs::create_dir_all(&options.folder).map_err(told)?;
+    let (private, public) = (options.folder.join("private.pem"), options.folder.join("jwks.json"));
+    write_secret(&private, &key.to_pem()?).map_err(told)?;
+    fs::write(&public, key.to_jwks()).map_err(told)?;
+    let (private, public) = (private.display(), public.display());
+    progress::print(&format!(
+        "{private}  signs (--jwt-key)\n{public}  verifies (jwks = {{ file = \"{public}\" }}), kid {}\n",
+        key.kid
+    ));
+    Ok(())
+}
+
+/// Writes a file that only its owner may read.
+fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)?.write_all(text.as_bytes())
+}
+
+fn print_comparison(options: &CompareOptions) -> Result<(), String> {
+    let (a, b) = (Report::read(&options.a)?, Report::read(&options.b)?);
+    progress::print(&compare::compare(&a, &b));
+    Ok(())
+}

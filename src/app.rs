@@ -1,0 +1,261 @@
+//! The composition root: opens, connects, builds and binds, from top to bottom. Nothing else makes a service, and nothing is
+//! global.
+
+use crate::{
+    clock::{Clock, Entropy},
+    config::{Config, ConfigError},
+    features::{Services, passwords::Passwords, session},
+    hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
+    identity::{self, Verifier, session::SessionTokens},
+    lifecycle::Lifecycle,
+    net::{
+        self, Http, metrics,
+        provider::{self, DevProvider},
+    },
+    realtime::Realtime,
+    store::{Limits, Store, StoreError},
+    telemetry::Metrics,
+};
+use prometheus_client::registry::Registry;
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not in order.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// An address cannot be listened on.
+    #[error("{key}: cannot listen on {address}: {cause}")]
+    Bind {
+        /// The configuration's section.
+        key: &'static str,
+        /// The address as configured.
+        address: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The development provider has no keys to sign with.
+    #[error("dev_provider: {0}")]
+    DevProvider(io::Error),
+}
+
+/// A server in the making. A program that embeds one adds hooks of its own here.
+pub struct Server {
+    config: Config,
+    clock: Clock,
+    entropy: Entropy,
+    hooks: HooksBuilder,
+}
+
+impl Server {
+    /// A server with this configuration, the system's clock and the system's randomness.
+    pub fn builder(config: Config) -> Self {
+        Self { config, clock: Clock::system(), entropy: Entropy::system(), hooks: Hooks::builder() }
+    }
+
+    /// Judges a configuration as far as that goes without starting anything.
+    ///
+    /// # Errors
+    /// What [`Server::start`] would refuse of it.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        config.validate()?;
+        Ok(Verifier::check(&config.identity)?)
+    }
+
+    /// Another clock and another source of randomness.
+    #[must_use]
+    pub fn with_time(mut self, clock: Clock, entropy: Entropy) -> Self {
+        (self.clock, self.entropy) = (clock, entropy);
+        self
+    }
+
+    /// Adds a hook that runs before authentications.
+    #[must_use]
+    pub fn before(mut self, hook: impl BeforeAuthenticate + 'static) -> Self {
+        self.hooks = self.hooks.before(hook);
+        self
+    }
+
+    /// Adds a hook that runs after authentications.
+    #[must_use]
+    pub fn after(mut self, hook: impl AfterAuthenticate + 'static) -> Self {
+        self.hooks = self.hooks.after(hook);
+        self
+    }
+
+    /// Starts serving. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running then.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let Self { config, clock, entropy, hooks } = self;
+        config.validate()?;
+        let lifecycle = Lifecycle::new();
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let identity_metrics = identity::Metrics::default();
+        identity_metrics.register(&mut registry);
+
+        let http = bind("socket", &config.socket.address, config.socket.port).await?;
+        let metrics_listener = match config.metrics.enabled {
+            true => Some(bind("metrics", &config.metrics.address, config.metrics.port).await?),
+            false => None,
+        };
+        let provider = dev_provider(&config, &clock, &entropy, address_of("socket", &http)?).await?;
+
+        let longest = config.session.token_expiry_sec.max(config.session.refresh_token_expiry_sec);
+        let limits = Limits {
+            outbox_size: config.hooks.outbox_size,
+            token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
+        };
+        let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
+        let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
+        session::load_revocations(&store, &tokens)?;
+        let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
+        let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
+        let hooks = hooks.bridge(Bridge::new(verifier)).build(
+            &config.hooks,
+            clock.clone(),
+            entropy.clone(),
+            metrics.clone(),
+        )?;
+        let services = Arc::new(Services {
+            realtime: Realtime::new(&config, metrics.clone()),
+            passwords: Passwords::new(&config.password, entropy.clone()),
+            config: Arc::new(config),
+            clock,
+            entropy,
+            metrics,
+            store,
+            tokens,
+            hooks,
+        });
+
+        let addresses = Addresses {
+            http: address_of("socket", &http)?,
+            metrics: metrics_listener.as_ref().map(|listener| address_of("metrics", listener)).transpose()?,
+            dev_provider: provider.as_ref().map(|(listener, _)| address_of("dev_provider", listener)).transpose()?,
+        };
+        let server = Http::new(services.clone())
+            .map_err(|error| ConfigError { path: "socket.response_headers".to_owned(), what: error.to_string() })?;
+        lifecycle.spawn(net::serve(http, Arc::new(server), lifecycle.clone()));
+        if let Some(listener) = metrics_listener {
+            lifecycle.spawn(metrics::serve(listener, Arc::new(registry), lifecycle.clone()));
+        }
+        let dev_provider = provider.map(|(listener, provider)| {
+            let (serving, stop) = (provider.clone(), lifecycle.clone());
+            lifecycle.spawn(async move {
+                if let Err(error) = provider::serve(listener, serving, stop.draining()).await {
+                    tracing::error!(%error, "the development provider has ended");
+                }
+            });
+            provider
+        });
+        lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
+        let (swept, life) = (services.clone(), lifecycle.clone());
+        lifecycle.spawn(async move { session::sweep(&swept, &life).await });
+        tracing::info!(http = %addresses.http, "serving");
+        Ok(Running { services, lifecycle, addresses, dev_provider })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The development provider with its listener, if it is on. It is bound before anything trusts it, since its address is its
+/// tokens' issuer.
+async fn dev_provider(
+    config: &Config,
+    clock: &Clock,
+    entropy: &Entropy,
+    http: SocketAddr,
+) -> Result<Option<(TcpListener, Arc<DevProvider>)>, StartError> {
+    let settings = &config.dev_provider;
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let listener = bind("dev_provider", &settings.address, settings.port).await?;
+    let address = address_of("dev_provider", &listener)?;
+    let folder = DevProvider::folder(&config.data_dir);
+    let provider = DevProvider::load_or_create(&folder, clock.clone(), entropy.clone(), settings, address)
+        .map_err(StartError::DevProvider)?
+        .with_server(&format!("http://{http}"), config.socket.server_key.expose());
+    Ok(Some((listener, Arc::new(provider))))
+}
+
+async fn bind(key: &'static str, address: &str, port: u16) -> Result<TcpListener, StartError> {
+    let refused = |cause| StartError::Bind { key, address: format!("{address}:{port}"), cause };
+    let ip = address.parse().map_err(|_| refused(io::Error::from(io::ErrorKind::InvalidInput)))?;
+    TcpListener::bind(SocketAddr::new(ip, port)).await.map_err(refused)
+}
+
+fn address_of(key: &'static str, listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|cause| StartError::Bind { key, address: String::new(), cause })
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    http: SocketAddr,
+    metrics: Option<SocketAddr>,
+    dev_provider: Option<SocketAddr>,
+}
+
+/// A server that serves.
+#[derive(Debug)]
+pub struct Running {
+    services: Arc<Services>,
+    lifecycle: Lifecycle,
+    addresses: Addresses,
+    dev_provider: Option<Arc<DevProvider>>,
+}
+
+impl Running {
+    /// Where HTTP and WebSocket are served.
+    pub fn http(&self) -> SocketAddr {
+        self.addresses.http
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.addresses.metrics
+    }
+
+    /// Where the development provider is served, if it is on.
+    pub fn dev_provider(&self) -> Option<SocketAddr> {
+        self.addresses.dev_provider
+    }
+
+    /// The development provider itself, if it is on.
+    pub fn provider(&self) -> Option<&Arc<DevProvider>> {
+        self.dev_provider.as_ref()
+    }
+
+    /// The server's life; stopping it stops the server.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// What the operations work with.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Stops: takes nothing new, lets requests finish and sockets close within `shutdown_grace_sec`, then writes out what is
+    /// queued for the store. Answers whether everything had ended in time.
+    pub async fn stop(self) -> bool {
+        let grace = Duration::from_secs(self.services.config.shutdown_grace_sec);
+        let drained = self.lifecycle.stop(grace).await;
+        let store = self.services.store.clone();
+        // Waits for the writer's thread, so not on a thread that serves.
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        drained
+    }
+}

@@ -1,0 +1,235 @@
+//! What the command line offers.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kizuna::{
+    app::{Running, Server, StartError},
+    clock::{Clock, Entropy},
+    config::{Config, Overrides},
+    lifecycle, telemetry,
+};
+use std::{
+    fmt,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+/// Exit status for a configuration that is not in order (sysexits.h, EX_CONFIG).
+const BAD_CONFIG: u8 = 78;
+/// How long `healthcheck` waits.
+const HEALTH_WAIT: Duration = Duration::from_secs(5);
+
+/// A realtime game server for Nakama clients, with an identity bridge built in.
+#[derive(Debug, Parser)]
+#[command(name = "kizuna", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT; what `kizuna` does without a command.
+    Serve(Settings),
+    /// Read the configuration, say whether it is in order, and end.
+    Check(Settings),
+    /// Bring the store's tables up to date, or say whether they are.
+    Migrate {
+        /// What to do.
+        action: MigrateAction,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Ask a running server whether it is well: exit status 0 if so.
+    Healthcheck(Settings),
+    /// Print an identity token of the development provider.
+    Token {
+        /// The player's name; the same name is the same player.
+        #[arg(long)]
+        user: String,
+        /// Which of the two kinds.
+        #[arg(long, value_enum, default_value = "access")]
+        r#use: TokenUse,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MigrateAction {
+    Up,
+    Status,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TokenUse {
+    Access,
+    Id,
+}
+
+/// Where the configuration is, and what wins over it.
+#[derive(Args, Debug)]
+struct Settings {
+    /// Configuration file; without it ./config.toml if there is one, else the defaults.
+    #[arg(long, env = "KIZUNA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder for everything that is kept.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of HTTP and WebSocket; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<SocketAddr>,
+    /// Address and port of the metrics; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+}
+
+impl Settings {
+    fn load(self) -> Result<Config, Failure> {
+        let beside = || Some(PathBuf::from("config.toml")).filter(|path| path.exists());
+        let file = self.config.or_else(beside);
+        let overrides = Overrides { data_dir: self.data_dir, http: self.http, metrics: self.metrics };
+        // A variable that is not UTF-8 cannot be one of ours.
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Config::load(file.as_deref(), environment, &overrides)
+            .map_err(|error| Failure { status: BAD_CONFIG, text: format!("configuration: {error}") })
+    }
+}
+
+/// Why a command fails: what to print, and the exit status.
+struct Failure {
+    status: u8,
+    text: String,
+}
+
+impl Failure {
+    fn new(cause: impl fmt::Display) -> Self {
+        Self { status: 1, text: cause.to_string() }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let status = if matches!(error, StartError::Config(_)) { BAD_CONFIG } else { 1 };
+        Self { status, text: error.to_string() }
+    }
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let outcome = match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
+        Command::Serve(settings) => serve(settings),
+        Command::Check(settings) => check(settings),
+        Command::Migrate { action, settings } => migrate(action, settings),
+        Command::Healthcheck(settings) => healthcheck(settings),
+        Command::Token { user, r#use, settings } => token(&user, r#use, settings),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure.text);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn check(settings: Settings) -> Result<(), Failure> {
+    Server::check(&settings.load()?)?;
+    print("The configuration is in order.");
+    Ok(())
+}
+
+fn serve(settings: Settings) -> Result<(), Failure> {
+    let config = settings.load()?;
+    telemetry::init_logging(&config.logger);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
+    runtime.block_on(async {
+        let signalled = lifecycle::signalled();
+        let running = Server::builder(config).start().await?;
+        announce(&running);
+        let signal = signalled.await.map_err(Failure::new)?;
+        tracing::info!(signal, "stopping");
+        let drained = running.stop().await;
+        tracing::info!(drained, "stopped");
+        Ok(())
+    })
+}
+
+/// The addresses, one a line for programs, then what a person would try first.
+fn announce(running: &Running) {
+    print(format!("listening http {}", running.http()));
+    let provider = running.dev_provider();
+    if let Some(provider) = provider {
+        print(format!("listening dev_provider {provider}"));
+    }
+    if let Some(metrics) = running.metrics() {
+        print(format!("listening metrics {metrics}"));
+    }
+    if let Some(provider) = provider {
+        print(format!(
+            "\nSign in through the bridge, as anybody:\n\n  {}\n\nor in a browser: http://{provider}/",
+            running.provider().map(|provider| provider.curl_line("ann")).unwrap_or_default()
+        ));
+    }
+}
+
+fn migrate(action: MigrateAction, settings: Settings) -> Result<(), Failure> {
+    use kizuna::store::Store;
+    let config = settings.load()?;
+    if let MigrateAction::Up = action {
+        let applied = Store::migrate_up(&config.store, &config.data_dir, &Clock::system()).map_err(Failure::new)?;
+        applied.iter().for_each(|name| print(format!("applied  {name}")));
+    }
+    for state in Store::migration_status(&config.store, &config.data_dir).map_err(Failure::new)? {
+        print(format!("{}  {}", if state.applied_at.is_some() { "done   " } else { "pending" }, state.name));
+    }
+    Ok(())
+}
+
+fn token(user: &str, kind: TokenUse, settings: Settings) -> Result<(), Failure> {
+    use kizuna::net::provider::{DevProvider, TokenUse as Use};
+    let config = settings.load()?;
+    let folder = DevProvider::folder(&config.data_dir);
+    let provider = DevProvider::for_minting(&folder, Clock::system(), Entropy::system(), &config.dev_provider)
+        .map_err(Failure::new)?;
+    let kind = match kind {
+        TokenUse::Access => Use::Access,
+        TokenUse::Id => Use::Id,
+    };
+    print(provider.mint(user, kind, None).map_err(Failure::new)?);
+    Ok(())
+}
+
+fn healthcheck(settings: Settings) -> Result<(), Failure> {
+    let config = settings.load()?;
+    let address: SocketAddr =
+        format!("{}:{}", config.socket.address, config.socket.port).parse().map_err(Failure::new)?;
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, HEALTH_WAIT)?;
+        stream.set_read_timeout(Some(HEALTH_WAIT))?;
+        stream.write_all(b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(4_096).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    match ask() {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+        Ok(answer) => Err(Failure::new(format!("{address} answers {}", answer.lines().next().unwrap_or("nothing")))),
+        Err(error) => Err(Failure::new(format!("{address} does not answer: {error}"))),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the one place where the command talks to the terminal")]
+fn print(text: impl fmt::Display) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "a command that fails says why, whatever becomes of the log")]
+fn complain(text: &str) {
+    eprintln!("kizuna: {text}");
+}

@@ -1,0 +1,489 @@
+//! One socket's loop: a single task that reads frames, writes what waits, and watches the time. Generic over the byte stream,
+//! so its tests need no network. Rules: spec/realtime-core.md section 2.
+
+use crate::{net::envelopes::Verdict, realtime::Session};
+use futures_util::{SinkExt, StreamExt};
+use kizuna_protocol::{
+    code::Close,
+    envelope::{self, Format},
+    realtime::Envelope,
+};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error as WsError, Message,
+        error::{CapacityError, ProtocolError},
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+/// Frames handled before what waits is written: enough to gather the answers of a pipelining client into one write, few enough
+/// that a flooding one still gets them.
+const FRAMES_BEFORE_WRITE: u32 = 32;
+/// Slots that a drained batch may keep; a larger one is given back.
+const KEPT_SLOTS: usize = 32;
+
+/// A socket's times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    pub(super) ping_period: Duration,
+    pub(super) pong_wait: Duration,
+    /// Data messages that count as a sign of life.
+    pub(super) backoff_threshold: u32,
+    pub(super) write_wait: Duration,
+    pub(super) close_ack_wait: Duration,
+}
+
+/// How a socket ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The server closes it.
+    Close(Close),
+    /// The client closed it; the answer is on its way.
+    ByClient,
+    /// The connection is gone.
+    Lost,
+}
+
+impl End {
+    /// The name under which it is counted.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Close(Close::MESSAGE_TOO_BIG) => "message too big",
+            Self::Close(close) => close.reason,
+            Self::ByClient => "closed by the client",
+            Self::Lost => "connection lost",
+        }
+    }
+}
+
+/// A WebSocket and its session.
+pub(super) struct LiveSocket<S> {
+    socket: WebSocketStream<S>,
+    session: Arc<Session>,
+    timing: Timing,
+    /// Taken from the session's queue, not yet handed to the socket.
+    batch: VecDeque<Message>,
+    /// Handed to the socket, not yet all on the wire.
+    unflushed: bool,
+    /// When the client must have read something, while it reads nothing.
+    stuck: Option<Pin<Box<Sleep>>>,
+    /// The next ping, or, after it, the deadline for a sign of life.
+    alive: Pin<Box<Sleep>>,
+    deadline: Instant,
+    pinged: bool,
+    messages_until_alive: u32,
+    frames_since_write: u32,
+}
+
+/// What the loop has to look at next.
+enum Step {
+    Frame(Message),
+    End(End),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
+    pub(super) fn new(socket: WebSocketStream<S>, session: Arc<Session>, timing: Timing) -> Self {
+        Self {
+            socket,
+            session,
+            timing,
+            batch: VecDeque::new(),
+            unflushed: false,
+            stuck: None,
+            alive: Box::pin(sleep(timing.ping_period)),
+            deadline: Instant::now() + timing.pong_wait,
+            pinged: false,
+            messages_until_alive: timing.backoff_threshold,
+            frames_since_write: 0,
+        }
+    }
+
+    /// Serves the socket until it ends. A panic in a handler ends this socket and nothing else.
+    pub(super) async fn serve(
+        &mut self,
+        stopping: impl Future<Output = ()>,
+        dispatch: impl Fn(&Arc<Session>, Envelope) -> Verdict,
+    ) -> End {
+        let mut stopping = pin!(stopping);
+        loop {
+            let step = std::future::poll_fn(|context| {
+                if stopping.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Step::End(End::Close(Close::SHUTTING_DOWN)));
+                }
+                self.poll_step(context)
+            })
+            .await;
+            let message = match step {
+                Step::Frame(message) => message,
+                Step::End(end) => return end,
+            };
+            let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(&dispatch, message)));
+            match handled {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(_) => {
+                    tracing::error!(session_id = %self.session.id(), "a handler panicked; its session ends");
+                    return End::Close(Close::INTERNAL_ERROR);
+                }
+            }
+        }
+    }
+
+    /// Frames first, so that answers gather; then what waits; then the time.
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if self.frames_since_write < FRAMES_BEFORE_WRITE
+            && let Poll::Ready(step) = self.poll_read(context)
+        {
+            self.frames_since_write += 1;
+            return Poll::Ready(step);
+        }
+        if let Poll::Ready(end) = self.poll_write(context) {
+            return Poll::Ready(Step::End(end));
+        }
+        if self.frames_since_write >= FRAMES_BEFORE_WRITE {
+            // What was written may have been all that kept frames waiting.
+            self.frames_since_write = 0;
+            if let Poll::Ready(step) = self.poll_read(context) {
+                return Poll::Ready(step);
+            }
+        }
+        self.frames_since_write = 0;
+        self.poll_time(context).map(Step::End)
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        match self.socket.poll_next_unpin(context) {
+            Poll::Ready(Some(Ok(message))) => Poll::Ready(Step::Frame(message)),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Step::End(end_of(&error))),
+            Poll::Ready(None) => Poll::Ready(Step::End(End::Lost)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Hands everything that waits to the socket, then flushes once. Ready only with an end.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            while !self.batch.is_empty() {
+                match self.socket.poll_ready_unpin(context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
+                    Poll::Pending => return self.poll_stuck(context),
+                }
+                let Some(message) = self.batch.pop_front() else { break };
+                if self.socket.start_send_unpin(message).is_err() {
+                    return Poll::Ready(End::Lost);
+                }
+                self.unflushed = true;
+            }
+            if self.batch.capacity() > KEPT_SLOTS {
+                self.batch = VecDeque::new();
+            }
+            match self.session.outbound().poll_take(context, &mut self.batch) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(close)) => return Poll::Ready(End::Close(close)),
+                Poll::Pending => break,
+            }
+        }
+        if self.unflushed {
+            match self.socket.poll_flush_unpin(context) {
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    self.stuck = None;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
+                Poll::Pending => return self.poll_stuck(context),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The client does not read: not for longer than `write_wait`, and not past the bound of its queue.
+    fn poll_stuck(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        // To be woken when the queue overflows, even though nothing can be written now.
+        if self.session.outbound().poll_closing(context) == Some(Close::QUEUE_FULL) {
+            return Poll::Ready(End::Close(Close::QUEUE_FULL));
+        }
+        let wait = self.timing.write_wait;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(wait)));
+        stuck.as_mut().poll(context).map(|()| End::Close(Close::QUEUE_FULL))
+    }
+
+    fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        while self.alive.as_mut().poll(context).is_ready() {
+            if self.pinged {
+                return Poll::Ready(End::Close(Close::IDLE_TIMEOUT));
+            }
+            self.pinged = true;
+            self.alive.as_mut().reset(self.deadline);
+            if self.socket.poll_ready_unpin(context).is_ready()
+                && self.socket.start_send_unpin(Message::Ping(bytes::Bytes::new())).is_ok()
+            {
+                self.unflushed = true;
+                if let Poll::Ready(end) = self.poll_write(context) {
+                    return Poll::Ready(end);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ping and deadline start anew together.
+    fn sign_of_life(&mut self) {
+        let now = Instant::now();
+        self.deadline = now + self.timing.pong_wait;
+        self.alive.as_mut().reset(now + self.timing.ping_period);
+        self.pinged = false;
+    }
+
+    /// One frame; an end if it ends the socket.
+    fn handle(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, message: Message) -> Option<End> {
+        match message {
+            Message::Text(text) if self.session.format() == Format::Json => self.request(dispatch, text.as_bytes()),
+            Message::Binary(bytes) if self.session.format() == Format::Protobuf => self.request(dispatch, &bytes),
+            Message::Text(_) | Message::Binary(_) => Some(End::Close(Close::UNEXPECTED_FRAME_TYPE)),
+            Message::Pong(_) => {
+                self.sign_of_life();
+                None
+            }
+            // The library has queued the pong; it goes out with the next flush.
+            Message::Ping(_) => {
+                self.unflushed = true;
+                None
+            }
+            Message::Close(_) => Some(End::ByClient),
+            Message::Frame(_) => None,
+        }
+    }
+
+    fn request(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, payload: &[u8]) -> Option<End> {
+        self.messages_until_alive -= 1;
+        if self.messages_until_alive == 0 {
+            self.messages_until_alive = self.timing.backoff_threshold;
+            self.sign_of_life();
+        }
+        let Ok(envelope) = envelope::decode(self.session.format(), payload) else {
+            return Some(End::Close(Close::MALFORMED_PAYLOAD));
+        };
+        match dispatch(&self.session, envelope) {
+            Verdict::Stay => None,
+            Verdict::End(close) => Some(End::Close(close)),
+        }
+    }
+
+    /// Ends the connection: what waits is written, then the close frame, then the client's own is waited for.
+    pub(super) async fn close(mut self, end: End) {
+        let frame = match end {
+            End::Lost => return,
+            End::ByClient => {
+                let _ = timeout(self.timing.write_wait, self.socket.flush()).await;
+                return;
+            }
+            End::Close(close) => {
+                if close != Close::QUEUE_FULL {
+                    let _ = timeout(self.timing.write_wait, self.write_rest()).await;
+                }
+                CloseFrame { code: close.code.into(), reason: close.reason.into() }
+            }
+        };
+        let awaits_answer = frame.code != CloseCode::Size && frame.code != CloseCode::Protocol;
+        let sent = timeout(self.timing.write_wait, self.socket.send(Message::Close(Some(frame)))).await;
+        if awaits_answer && matches!(sent, Ok(Ok(()))) {
+            let until = sleep_until(Instant::now() + self.timing.close_ack_wait);
+            tokio::pin!(until);
+            tokio::select! {
+                () = until => {}
+                () = drain(&mut self.socket) => {}
+            }
+        }
+    }
+
+    /// Everything that was queued before the close.
+    async fn write_rest(&mut self) -> Result<(), WsError> {
+        loop {
+            while let Some(message) = self.batch.pop_front() {
+                self.socket.feed(message).await?;
+            }
+            if !matches!(self.session.outbound().try_take(&mut self.batch), Poll::Ready(None)) {
+                return self.socket.flush().await;
+            }
+        }
+    }
+}
+
+/// Reads until the client's close frame, or until there is nothing more to read.
+async fn drain<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) {
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_close() {
+            return;
+        }
+    }
+}
+
+/// What a fault of the transport means for the socket.
+fn end_of(error: &WsError) -> End {
+    match error {
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => End::Close(Close::MESSAGE_TOO_BIG),
+        WsError::Utf8(_) => End::Close(Close::MALFORMED_PAYLOAD),
+        WsError::Protocol(ProtocolError::UnmaskedFrameFromClient) => End::Close(Close::BAD_MASK),
+        WsError::Protocol(ProtocolError::NonZeroReservedBits) => End::Close(Close::RESERVED_BIT),
+        WsError::Protocol(
+            ProtocolError::UnknownControlFrameType(_)
+            | ProtocolError::UnknownDataFrameType(_)
+            | ProtocolError::InvalidOpcode(_),
+        ) => End::Close(Close::BAD_OPCODE),
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => {
+            End::Lost
+        }
+        WsError::Protocol(_) => End::Close(Close::BAD_OPCODE),
+        _ => End::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{identity::session::SessionClaims, realtime::OutboundLimits};
+    use kizuna_protocol::realtime::{Ping, Pong, envelope::Message as Body};
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+    use uuid::Uuid;
+
+    const TIMING: Timing = Timing {
+        ping_period: Duration::from_secs(15),
+        pong_wait: Duration::from_secs(25),
+        backoff_threshold: 20,
+        write_wait: Duration::from_secs(5),
+        close_ack_wait: Duration::from_secs(2),
+    };
+
+    fn session() -> Arc<Session> {
+        let claims = SessionClaims {
+            user_id: Uuid::from_u128(1),
+            username: "ann".into(),
+            vars: Arc::default(),
+            token_id: None,
+            expires_unix: 0,
+            issued_unix: 0,
+            signature: [0; 32],
+        };
+        let limits = OutboundLimits { messages: 1_000, bytes: 1 << 20 };
+        Session::new(Arc::new(claims), Uuid::from_u128(2), Format::Json, false, limits)
+    }
+
+    fn pong(session: &Arc<Session>, envelope: Envelope) -> Verdict {
+        assert!(matches!(envelope.message, Some(Body::Ping(Ping {}))));
+        crate::realtime::Delivery::answer(envelope.cid, Some(Body::Pong(Pong {}))).to(session);
+        Verdict::Stay
+    }
+
+    /// A socket that is being served, and its client's end over a pipe that holds `room` bytes.
+    async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
+        let (server, client) = duplex(room);
+        let session = session();
+        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut live = LiveSocket::new(socket, session.clone(), TIMING);
+        let serving = tokio::spawn(async move {
+            let end = live.serve(std::future::pending(), pong).await;
+            live.close(end.clone()).await;
+            end
+        });
+        (serving, session, WebSocketStream::from_raw_socket(client, Role::Client, None).await)
+    }
+
+    fn seconds(since: Instant) -> u64 {
+        since.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_answers_is_pinged_every_15_seconds() {
+        let (_serving, _session, mut client) = served(4_096).await;
+        let start = Instant::now();
+        for expected in [15, 30, 45] {
+            // Reading answers the ping.
+            assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+            assert_eq!(seconds(start), expected);
+            client.flush().await.expect("the pong goes out");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_closed_after_25_seconds() {
+        let (serving, _session, client) = served(4_096).await;
+        let start = Instant::now();
+        // Nobody reads, so nothing is answered.
+        let end = serving.await.expect("it ends");
+        assert_eq!(end, End::Close(Close::IDLE_TIMEOUT));
+        assert_eq!(seconds(start), 25 + TIMING.close_ack_wait.as_secs());
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_20th_message_is_a_sign_of_life() {
+        let (serving, _session, mut client) = served(1 << 20).await;
+        let start = Instant::now();
+        for _ in 0..20 {
+            sleep(Duration::from_secs(1)).await;
+            client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
+        }
+        // Its pongs never come; the 20th message at 20 s has moved the deadline to 45 s.
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::IDLE_TIMEOUT));
+        assert_eq!(seconds(start), 45 + TIMING.close_ack_wait.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_reading_is_closed_when_a_write_takes_too_long() {
+        let (serving, session, client) = served(64).await;
+        let start = Instant::now();
+        session.outbound().push(Message::text("x".repeat(1_000)));
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+        assert_eq!(seconds(start), 2 * TIMING.write_wait.as_secs(), "the write, then the close frame");
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overflow_ends_a_stuck_client_at_once() {
+        let (serving, session, client) = served(64).await;
+        session.outbound().push(Message::text("x".repeat(1_000)));
+        tokio::task::yield_now().await;
+        (0..=1_000).for_each(|_| session.outbound().push(Message::text("y")));
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_queued_before_a_close_arrives_before_it() {
+        let (serving, session, mut client) = served(4_096).await;
+        session.outbound().push(Message::text("last words"));
+        session.outbound().close(Close::DISCONNECTED);
+        assert_eq!(client.next().await.expect("open").expect("a frame"), Message::text("last words"));
+        assert!(
+            matches!(client.next().await, Some(Ok(Message::Close(Some(frame)))) if frame.reason == Close::DISCONNECTED.reason)
+        );
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_handler_ends_its_session_and_nothing_else() {
+        let (server, client) = duplex(4_096);
+        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let mut live = LiveSocket::new(socket, session(), TIMING);
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
+        let end = live.serve(std::future::pending(), |_, _| panic!("on purpose")).await;
+        assert_eq!(end, End::Close(Close::INTERNAL_ERROR));
+    }
+}

@@ -1,0 +1,189 @@
+//! `GET /ws`: the handshake's checks and the upgrade. What happens on the socket afterwards is in [`live`].
+//! Source: spec/realtime-core.md section 1.
+
+mod live;
+
+use crate::{
+    features::{Client, Services},
+    lifecycle::Lifecycle,
+    net::{
+        Query,
+        accept::Connection,
+        envelopes,
+        respond::{self, Response},
+    },
+    realtime::{OutboundLimits, Session},
+};
+use hyper::{
+    Request, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+    upgrade::Upgraded,
+};
+use hyper_util::rt::TokioIo;
+use kizuna_protocol::{code::Close, envelope::Format};
+use live::{LiveSocket, Timing};
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+
+/// A refused handshake: status and text, as Nakama words them.
+type Refusal = (StatusCode, &'static str);
+
+const BAD_FORMAT: Refusal = (StatusCode::BAD_REQUEST, "Invalid format parameter\n");
+const BAD_TOKEN: Refusal = (StatusCode::UNAUTHORIZED, "Missing or invalid token\n");
+const NO_UPGRADE: Refusal = (StatusCode::BAD_REQUEST, "Bad Request\n");
+const TOO_MANY: Refusal = (StatusCode::TOO_MANY_REQUESTS, "Too many sockets of this user\n");
+
+/// A request for a socket, with all that came with it.
+#[derive(Debug)]
+pub struct Handshake {
+    /// The request; `hyper::upgrade::on` takes the stream out of it.
+    pub request: Request<Incoming>,
+    /// Who asks, with the port where no proxy hides it.
+    pub client: Client,
+    /// The connection; kept as long as the socket is open, so that it counts.
+    pub connection: Arc<Connection>,
+}
+
+/// Answers a request for a socket: 101, and it lives on in a task of its own; or a refusal.
+pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
+    let Handshake { mut request, client, connection } = handshake;
+    match check(services, &request) {
+        Ok((session, accept)) => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let services = services.clone();
+            tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), client = ?client.address, "socket");
+            connection.lifecycle.clone().spawn(async move {
+                match upgrade.await {
+                    Ok(upgraded) => run(&services, &connection.lifecycle, session, upgraded).await,
+                    Err(error) => tracing::debug!(%error, "the client went away during the handshake"),
+                }
+                drop(connection);
+            });
+            switching_protocols(&accept)
+        }
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+/// The checks in Nakama's order: format, token, WebSocket headers.
+fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Session>, String), Refusal> {
+    let query = Query::lenient(request.uri().query().unwrap_or_default().as_bytes());
+    let format = match query.first("format") {
+        None | Some("" | "json") => Format::Json,
+        Some("protobuf") => Format::Protobuf,
+        Some(_) => return Err(BAD_FORMAT),
+    };
+    // An Authorization header, however bad, goes before the query.
+    let token = match request.headers().get(header::AUTHORIZATION) {
+        Some(value) => value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default(),
+        None => query.first("token").unwrap_or_default(),
+    };
+    let claims = services.tokens.verify_session(token).map_err(|_| BAD_TOKEN)?;
+    let accept = websocket_key(request).ok_or(NO_UPGRADE)?;
+    if services.realtime.registry().of_user(claims.user_id).len() >= services.config.socket.max_sockets_per_user
+        && !services.config.session.single_socket
+    {
+        return Err(TOO_MANY);
+    }
+    let limits = OutboundLimits {
+        messages: services.config.socket.outgoing_queue_size,
+        bytes: services.config.socket.outgoing_queue_bytes,
+    };
+    let session = Session::new(
+        Arc::new(claims),
+        services.entropy.uuid(),
+        format,
+        query.first("status").is_some_and(is_true),
+        limits,
+    );
+    Ok((session, accept))
+}
+
+/// Go's spellings of true; anything else is no.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+/// The value of `Sec-WebSocket-Accept`, if the request asks for a WebSocket (RFC 6455 section 4.2.1).
+fn websocket_key(request: &Request<Incoming>) -> Option<String> {
+    let headers = request.headers();
+    let lists = |name: HeaderName, wanted: &str| {
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted)))
+    };
+    let asked = lists(header::CONNECTION, "upgrade") && lists(header::UPGRADE, "websocket");
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY)?.as_bytes();
+    let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key).ok()?;
+    (asked && version && decoded.len() == 16).then(|| derive_accept_key(key))
+}
+
+fn switching_protocols(accept: &str) -> Response {
+    let mut response = respond::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let (status, text) = refusal;
+    let mut response = respond::plain(status, text);
+    let headers = response.headers_mut();
+
+    if refusal == NO_UPGRADE {
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
+
+/// A socket's life: registered, served, cleaned up, closed.
+async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Session>, upgraded: Upgraded) {
+    // The raw stream, without hyper's buffers around it.
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        tracing::error!("an upgraded connection is not a TCP stream");
+        return;
+    };
+    let settings = &services.config.socket;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(settings.read_buffer_size_bytes)
+        .write_buffer_size(settings.write_buffer_size_bytes)
+        .max_message_size(Some(settings.max_message_size_bytes))
+        .max_frame_size(Some(settings.max_message_size_bytes));
+    let stream = parts.io.into_inner();
+    let early = parts.read_buf.to_vec();
+    let socket = WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
+    let timing = Timing {
+        ping_period: Duration::from_millis(settings.ping_period_ms),
+        pong_wait: Duration::from_millis(settings.pong_wait_ms),
+        backoff_threshold: settings.ping_backoff_threshold,
+        write_wait: Duration::from_millis(settings.write_wait_ms),
+        close_ack_wait: Duration::from_millis(settings.close_ack_wait_ms),
+    };
+    let registered = services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
+    if registered.is_err() {
+        session.outbound().close(Close::DISCONNECTED);
+    }
+    let mut live = LiveSocket::new(socket, session.clone(), timing);
+    let end =
+        live.serve(lifecycle.draining(), |session, envelope| envelopes::dispatch(services, session, envelope)).await;
+    // Others hear of the leave before this client sees its close frame.
+    services.realtime.disconnect(&session);
+    services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
+    tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
+    live.close(end).await;
+}

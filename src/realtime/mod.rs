@@ -1,0 +1,120 @@
+//! Who is connected, what they are in, and how they are reached. Everything here is in memory and sharded: no global lock, no
+//! task through which all messages pass.
+
+mod delivery;
+mod outbound;
+mod presence;
+mod registry;
+mod session;
+
+pub use delivery::Delivery;
+pub use outbound::{Outbound, OutboundLimits};
+pub use presence::{JoinError, Joined, Mode, Rule, StreamKey, Streams};
+pub use registry::{Registry, TooManySockets};
+pub use session::{Identity, Session};
+
+use crate::{config::Config, telemetry::Metrics};
+use kizuna_protocol::{
+    api::Notification,
+    code::Close,
+    realtime::{Notifications, envelope},
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Codes of notifications that only live sockets get (spec/realtime-core.md 2.7).
+const SINGLE_SOCKET: i32 = -7;
+const BANNED: i32 = -8;
+
+/// Everything about live sessions. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Realtime {
+    registry: Arc<Registry>,
+    streams: Arc<Streams>,
+    single_socket: bool,
+}
+
+impl Realtime {
+    /// Nobody is connected yet.
+    pub fn new(config: &Config, metrics: Metrics) -> Self {
+        Self {
+            registry: Arc::new(Registry::new(config.socket.max_sockets_per_user, metrics.clone())),
+            streams: Arc::new(Streams::new(config.r#match.max_per_session, config.r#match.max_size, metrics)),
+            single_socket: config.session.single_socket,
+        }
+    }
+
+    /// Live sessions.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Streams and who is in them.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// Takes a new session in. With `session.single_socket` the user's other sockets are told why, and closed.
+    ///
+    /// # Errors
+    /// The user holds `socket.max_sockets_per_user` sockets already.
+    pub fn connect(
+        &self,
+        session: &Arc<Session>,
+        notification_id: Uuid,
+        unix_seconds: i64,
+    ) -> Result<(), TooManySockets> {
+        if !self.single_socket {
+            return self.registry.insert(session);
+        }
+        let older = self.registry.replace(session);
+        let notice = notice("single_socket", SINGLE_SOCKET, notification_id, unix_seconds);
+        close_each(&older, Some(&notice));
+        Ok(())
+    }
+
+    /// Lets a session go: its presences leave, then it can no longer be found.
+    pub fn disconnect(&self, session: &Arc<Session>) {
+        self.streams.leave_all(session);
+        self.registry.remove(session);
+    }
+
+    /// Closes every socket of a user: the account is gone, or its tokens are.
+    pub fn disconnect_user(&self, user_id: Uuid) {
+        close_each(&self.registry.of_user(user_id), None);
+    }
+
+    /// Tells every socket of a banned user so, and closes it.
+    pub fn disconnect_banned(&self, user_id: Uuid, notification_id: Uuid, unix_seconds: i64) {
+        let notice = notice("banned", BANNED, notification_id, unix_seconds);
+        close_each(&self.registry.of_user(user_id), Some(&notice));
+    }
+
+    /// Whether a user shows a status; `online` in users and accounts.
+    pub fn is_online(&self, user_id: Uuid) -> bool {
+        self.registry.of_user(user_id).iter().any(|session| session.shows_status())
+    }
+}
+
+fn close_each(sessions: &[Arc<Session>], notice: Option<&envelope::Message>) {
+    let mut delivery = notice.cloned().map(Delivery::of);
+    for session in sessions {
+        if let Some(delivery) = &mut delivery {
+            delivery.to(session);
+        }
+        session.outbound().close(Close::DISCONNECTED);
+    }
+}
+
+fn notice(subject: &str, code: i32, id: Uuid, unix_seconds: i64) -> envelope::Message {
+    envelope::Message::Notifications(Notifications {
+        notifications: vec![Notification {
+            id: id.to_string(),
+            subject: subject.to_owned(),
+            content: "{}".to_owned(),
+            code,
+            create_time: Some(prost_types::Timestamp { seconds: unix_seconds, nanos: 0 }),
+            ..Notification::default()
+        }],
+    })
+}

@@ -1,0 +1,147 @@
+//! What waits to be written to one client: a bounded queue that never makes the sender wait.
+
+use futures_util::task::AtomicWaker;
+use kizuna_protocol::code::Close;
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
+use tokio_tungstenite::tungstenite::Message;
+
+/// Bounds of one client's queue.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboundLimits {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of payload.
+    pub bytes: usize,
+}
+
+/// One client's queue. Anybody may put messages in; the socket's task alone takes them out.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Guards the queue; held for a push or a swap, never over an await.
+    state: Mutex<State>,
+    reader: AtomicWaker,
+    limits: OutboundLimits,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Message>,
+    bytes: usize,
+    close: Option<Close>,
+}
+
+impl Outbound {
+    /// An empty queue.
+    pub fn new(limits: OutboundLimits) -> Self {
+        Self { state: Mutex::default(), reader: AtomicWaker::new(), limits }
+    }
+
+    /// Queues a message. When a bound is passed the queue is dropped and the socket closes as too slow: one slow client costs
+    /// the others nothing.
+    pub fn push(&self, message: Message) {
+        let mut state = self.state.lock();
+        if state.close.is_some() {
+            return;
+        }
+        let wakes = state.queue.is_empty();
+        state.bytes += message.len();
+        state.queue.push_back(message);
+        if state.queue.len() > self.limits.messages || state.bytes > self.limits.bytes {
+            *state = State { close: Some(Close::QUEUE_FULL), ..State::default() };
+            drop(state);
+            self.reader.wake();
+        } else if wakes {
+            drop(state);
+            self.reader.wake();
+        }
+    }
+
+    /// Ends the socket once what is queued already is written. The first reason stays.
+    pub fn close(&self, reason: Close) {
+        let mut state = self.state.lock();
+        if state.close.is_none() {
+            state.close = Some(reason);
+            drop(state);
+            self.reader.wake();
+        }
+    }
+
+    /// Why the socket is to close, if it is.
+    pub fn closing(&self) -> Option<Close> {
+        self.state.lock().close
+    }
+
+    /// As [`Self::closing`], and wakes the task when that changes.
+    pub fn poll_closing(&self, context: &Context<'_>) -> Option<Close> {
+        self.reader.register(context.waker());
+        self.closing()
+    }
+
+    /// Moves everything that waits into `batch`, which must be empty; pends while nothing waits and nothing closes.
+    pub fn poll_take(&self, context: &Context<'_>, batch: &mut VecDeque<Message>) -> Poll<Option<Close>> {
+        // Register first: a push between the look and the registration must not be missed.
+        self.reader.register(context.waker());
+        self.try_take(batch)
+    }
+
+    /// As [`Self::poll_take`], without asking to be woken.
+    pub fn try_take(&self, batch: &mut VecDeque<Message>) -> Poll<Option<Close>> {
+        let mut state = self.state.lock();
+        if state.queue.is_empty() {
+            return state.close.map_or(Poll::Pending, |close| Poll::Ready(Some(close)));
+        }
+        std::mem::swap(&mut state.queue, batch);
+        state.bytes = 0;
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(messages: usize, bytes: usize) -> Outbound {
+        Outbound::new(OutboundLimits { messages, bytes })
+    }
+
+    #[test]
+    fn what_is_queued_before_a_close_is_still_taken() {
+        let outbound = queue(10, 100);
+        outbound.push(Message::text("a"));
+        outbound.close(Close::DISCONNECTED);
+        outbound.push(Message::text("too late"));
+        let mut batch = VecDeque::new();
+        assert_eq!(outbound.try_take(&mut batch), Poll::Ready(None));
+        assert_eq!(batch, [Message::text("a")]);
+        batch.clear();
+        assert_eq!(outbound.try_take(&mut batch), Poll::Ready(Some(Close::DISCONNECTED)));
+    }
+
+    #[test]
+    fn one_message_too_many_closes_as_slow() {
+        let outbound = queue(2, 100);
+        (0..3).for_each(|_| outbound.push(Message::text("a")));
+        assert_eq!(outbound.closing(), Some(Close::QUEUE_FULL));
+    }
+
+    #[test]
+    fn one_byte_too_many_closes_as_slow() {
+        let outbound = queue(100, 4);
+        outbound.push(Message::text("1234"));
+        assert_eq!(outbound.closing(), None);
+        outbound.push(Message::text("5"));
+        assert_eq!(outbound.closing(), Some(Close::QUEUE_FULL));
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let outbound = queue(1, 1);
+        outbound.close(Close::IDLE_TIMEOUT);
+        outbound.close(Close::DISCONNECTED);
+        assert_eq!(outbound.closing(), Some(Close::IDLE_TIMEOUT));
+    }
+}

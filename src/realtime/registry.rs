@@ -1,0 +1,105 @@
+//! The session store: live sockets by session token, by user and by session id, each in shards of their own.
+
+use super::session::Session;
+use crate::telemetry::Metrics;
+use dashmap::{DashMap, mapref::entry::Entry};
+use std::{hash::Hash, sync::Arc};
+use uuid::Uuid;
+
+/// A user holds as many sockets as one may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many sockets of one user")]
+pub struct TooManySockets;
+
+/// A session token as a key: its own signature, 32 bytes that no other token has. The token itself is kept nowhere.
+type TokenKey = [u8; 32];
+
+/// Live sockets. No guard of a shard is held while another map is touched.
+#[derive(Debug)]
+pub struct Registry {
+    by_token: DashMap<TokenKey, Vec<Arc<Session>>>,
+    by_user: DashMap<Uuid, Vec<Arc<Session>>>,
+    by_id: DashMap<Uuid, Arc<Session>>,
+    max_sockets_per_user: usize,
+    metrics: Metrics,
+}
+
+impl Registry {
+    /// An empty store.
+    pub fn new(max_sockets_per_user: usize, metrics: Metrics) -> Self {
+        Self { by_token: DashMap::new(), by_user: DashMap::new(), by_id: DashMap::new(), max_sockets_per_user, metrics }
+    }
+
+    /// Takes a session in.
+    ///
+    /// # Errors
+    /// The user holds the most sockets that one may.
+    pub fn insert(&self, session: &Arc<Session>) -> Result<(), TooManySockets> {
+        {
+            let mut of_user = self.by_user.entry(session.user_id()).or_default();
+            if of_user.len() >= self.max_sockets_per_user {
+                return Err(TooManySockets);
+            }
+            of_user.push(session.clone());
+        }
+        self.index(session);
+        Ok(())
+    }
+
+    /// Takes a session in as its user's only one, and answers the others.
+    pub fn replace(&self, session: &Arc<Session>) -> Vec<Arc<Session>> {
+        let older = self.by_user.insert(session.user_id(), vec![session.clone()]).unwrap_or_default();
+        self.index(session);
+        older
+    }
+
+    fn index(&self, session: &Arc<Session>) {
+        self.by_token.entry(session.claims().signature).or_default().push(session.clone());
+        self.by_id.insert(session.id(), session.clone());
+        self.metrics.sessions.inc();
+    }
+
+    /// Lets a session go. Doing so twice changes nothing.
+    pub fn remove(&self, session: &Arc<Session>) {
+        if self.by_id.remove(&session.id()).is_none() {
+            return;
+        }
+        take_out(&self.by_user, session.user_id(), session);
+        take_out(&self.by_token, session.claims().signature, session);
+        self.metrics.sessions.dec();
+    }
+
+    /// The sockets that one session token opened.
+    pub fn of_token(&self, signature: &[u8; 32]) -> Vec<Arc<Session>> {
+        self.by_token.get(signature).map(|sessions| sessions.clone()).unwrap_or_default()
+    }
+
+    /// A user's sockets.
+    pub fn of_user(&self, user_id: Uuid) -> Vec<Arc<Session>> {
+        self.by_user.get(&user_id).map(|sessions| sessions.clone()).unwrap_or_default()
+    }
+
+    /// The socket with this session id.
+    pub fn by_id(&self, session_id: Uuid) -> Option<Arc<Session>> {
+        self.by_id.get(&session_id).map(|session| session.clone())
+    }
+
+    /// How many sockets are open.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether no socket is open.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+fn take_out<K: Eq + Hash>(map: &DashMap<K, Vec<Arc<Session>>>, key: K, session: &Arc<Session>) {
+    if let Entry::Occupied(mut entry) = map.entry(key) {
+        entry.get_mut().retain(|other| !Arc::ptr_eq(other, session));
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}

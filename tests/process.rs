@@ -1,0 +1,224 @@
+//! The `kizuna` command as people and machines run it: what it prints, how it ends, and what is left after it was killed.
+
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// A server process of the test's own; killed when dropped.
+struct Process {
+    child: Child,
+    http: SocketAddr,
+    /// Everything printed on standard output up to and including the addresses.
+    printed: Vec<String>,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+fn kizuna(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kizuna"));
+    command.current_dir(data).env_remove("KIZUNA_CONFIG");
+    command
+}
+
+impl Process {
+    fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut child = kizuna(data)
+            .args(["serve", "--data-dir", ".", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .envs(settings.iter().copied())
+            .env("KIZUNA_LOGGER_LEVEL", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut printed = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(output.read_line(&mut line).expect("readable"), 0, "the server ended: {printed:?}");
+            printed.push(line.trim_end().to_owned());
+            if line.starts_with("listening metrics") {
+                break;
+            }
+        }
+        let http = printed.iter().find_map(|line| line.strip_prefix("listening http ")).expect("its address");
+        Self { http: http.parse().expect("an address"), child, printed, output }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// No development provider: custom ids are taken as they are.
+const PLAIN: &[(&str, &str)] = &[("KIZUNA_DEV_PROVIDER_ENABLED", "false")];
+
+async fn sign_in(client: &reqwest::Client, http: SocketAddr, id: &str, create: bool) -> Option<Value> {
+    let response = client
+        .post(format!("http://{http}/v2/account/authenticate/custom?create={create}"))
+        .basic_auth("defaultkey", Some(""))
+        .body(json!({ "id": id }).to_string())
+        .send()
+        .await
+        .ok()?;
+    (response.status() == 200).then_some(())?;
+    serde_json::from_str(&response.text().await.ok()?).ok()
+}
+
+fn user_of(session: &Value) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let payload = session["token"].as_str().and_then(|token| token.split('.').nth(1)).expect("a token");
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON");
+    claims["uid"].as_str().expect("a user id").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_under_login_load_every_account_whose_answer_a_client_saw_is_there() {
+    const CLIENTS: usize = 16;
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::start(data.path(), PLAIN);
+    let http = server.http;
+    let killed = Arc::new(AtomicBool::new(false));
+    let clients = (0..CLIENTS).map(|client| {
+        let killed = killed.clone();
+        tokio::spawn(async move {
+            let (http_client, mut seen) = (reqwest::Client::new(), HashMap::new());
+            for number in 0.. {
+                let id = format!("client-{client}-{number}");
+                match sign_in(&http_client, http, &id, true).await {
+                    Some(session) => drop(seen.insert(id, user_of(&session))),
+                    None if killed.load(Ordering::SeqCst) => break,
+                    None => panic!("a sign-in failed before the kill"),
+                }
+            }
+            seen
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    // Enough for commits to be under way all the time; how many accounts there are then does not matter.
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    killed.store(true, Ordering::SeqCst);
+    server.signal("-KILL");
+    let mut seen = HashMap::new();
+    for client in clients {
+        seen.extend(client.await.expect("the client ends"));
+    }
+    drop(server);
+    assert!(seen.len() > CLIENTS, "only {} answers before the kill", seen.len());
+    let server = Process::start(data.path(), PLAIN);
+    let client = reqwest::Client::new();
+    for (id, user) in &seen {
+        let session = sign_in(&client, server.http, id, false).await.unwrap_or_else(|| panic!("{id} is lost"));
+        assert_eq!(&user_of(&session), user);
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_with_status_0_and_nothing_is_lost() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Process::start(data.path(), PLAIN);
+    let client = reqwest::Client::new();
+    let session = sign_in(&client, server.http, "player-a", true).await.expect("signed in");
+    server.signal("-TERM");
+    assert_eq!(server.child.wait().expect("it ends").code(), Some(0));
+    let server = Process::start(data.path(), PLAIN);
+    let again = sign_in(&client, server.http, "player-a", false).await.expect("still there");
+    assert_eq!(user_of(&session), user_of(&again));
+}
+
+fn run(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    kizuna(data).args(arguments).envs(settings.iter().copied()).output().expect("it runs")
+}
+
+#[test]
+fn a_bad_configuration_stops_the_start_with_its_path_and_what_is_allowed() {
+    let data = tempfile::tempdir().expect("a folder");
+    std::fs::write(data.path().join("bad.toml"), "[socket]\nprot = 7350\n").expect("written");
+    for command in ["check", "serve"] {
+        let output = run(data.path(), &[command, "--config", "bad.toml"], &[]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("socket.prot") && text.contains("`port`"), "{text}");
+    }
+    let output = run(data.path(), &["check"], &[("KIZUNA_SESSION_TOKEN_EXPIRY_SEC", "0")]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("session.token_expiry_sec: allowed is"), "{output:?}");
+    let output = run(data.path(), &["check"], &[]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"The configuration is in order.\n"[..]));
+}
+
+#[test]
+fn migrate_says_and_makes_the_state_of_the_store() {
+    let data = tempfile::tempdir().expect("a folder");
+    let status = || run(data.path(), &["migrate", "status", "--data-dir", "."], &[]);
+    assert!(String::from_utf8_lossy(&status().stdout).contains("pending"), "{:?}", status());
+    assert!(run(data.path(), &["migrate", "up", "--data-dir", "."], &[]).status.success());
+    let after = status();
+    assert!(after.status.success() && !String::from_utf8_lossy(&after.stdout).contains("pending"), "{after:?}");
+}
+
+#[test]
+fn healthcheck_tells_a_running_server_from_none() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::start(data.path(), PLAIN);
+    let address = server.http.to_string();
+    assert!(run(data.path(), &["healthcheck", "--http", &address], &[]).status.success());
+    drop(server);
+    let output = run(data.path(), &["healthcheck", "--http", &address], &[]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_printed_line_goes_through_the_bridge_as_printed() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Process::start(data.path(), &[("KIZUNA_DEV_PROVIDER_PORT", "0")]);
+    let mut line = String::new();
+    while !line.trim_start().starts_with("curl ") {
+        line.clear();
+        assert_ne!(server.output.read_line(&mut line).expect("readable"), 0, "no curl line after {:?}", server.printed);
+    }
+    let answer = Command::new("sh").args(["-c", line.trim()]).output().expect("a shell");
+    let session: Value = serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| panic!("no session: {answer:?}"));
+    assert_eq!(session["created"], true);
+}
+
+#[test]
+fn token_prints_what_the_running_server_takes() {
+    let data = tempfile::tempdir().expect("a folder");
+    let settings = [("KIZUNA_DEV_PROVIDER_PORT", "0")];
+    let server = Process::start(data.path(), &settings);
+    let provider =
+        server.printed.iter().find_map(|line| line.strip_prefix("listening dev_provider ")).expect("it is on");
+    let port = provider.rsplit(':').next().expect("a port");
+    let output =
+        run(data.path(), &["token", "--user", "ann", "--data-dir", "."], &[("KIZUNA_DEV_PROVIDER_PORT", port)]);
+    assert!(output.status.success(), "{output:?}");
+    let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let session = runtime.block_on(sign_in(&reqwest::Client::new(), server.http, &token, true));
+    assert!(session.is_some(), "refused");
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut text = String::new();
+    run(data.path(), &["--help"], &[]).stdout.as_slice().read_to_string(&mut text).expect("text");
+    for command in ["serve", "check", "migrate", "healthcheck", "token"] {
+        assert!(text.contains(command), "{command} in {text}");
+    }
+    assert!(run(data.path(), &["--version"], &[]).stdout.starts_with(b"kizuna "));
+}

@@ -1,0 +1,109 @@
+// Starts a built server on free ports with the shipped configuration, runs the SDK tests against it, and ends it.
+//
+//   node run.mjs [FILE...]      KIZUNA_BIN names the binary; target/debug/kizuna if unset
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const ROOT = path.resolve(HERE, "../..");
+const TARGET = process.env.CARGO_TARGET_DIR ?? path.join(ROOT, "target");
+const BINARY = path.resolve(process.env.KIZUNA_BIN ?? path.join(TARGET, "debug/kizuna"));
+const PARTS = ["http", "metrics", "dev_provider"];
+const START_MS = 30_000;
+const STOP_MS = 15_000;
+
+/** Everything but KIZUNA_*: the server takes each of those for a configuration key. */
+function environment(extra) {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("KIZUNA_"));
+  return { ...Object.fromEntries(inherited), ...extra };
+}
+
+/** Starts the server and waits until it has said where it listens. */
+async function start(dataDir) {
+  const args = ["serve", "--config", path.join(ROOT, "config.toml"), "--data-dir", dataDir];
+  args.push("--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0");
+  const server = spawn(BINARY, args, {
+    env: environment({ KIZUNA_DEV_PROVIDER_PORT: "0" }),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log = [];
+  const ended = new Promise((resolve) => {
+    server.once("error", (error) => resolve({ error }));
+    server.once("exit", (status, signal) => resolve({ status, signal }));
+  });
+  createInterface({ input: server.stderr }).on("line", (line) => log.push(line));
+  const addresses = {};
+  const listening = new Promise((resolve) => {
+    createInterface({ input: server.stdout }).on("line", (line) => {
+      log.push(line);
+      const said = /^listening (\w+) (\S+)$/.exec(line.trim());
+      if (said) addresses[said[1]] = said[2];
+      if (PARTS.every((part) => addresses[part])) resolve("listening");
+    });
+  });
+  const outcome = await Promise.race([listening, ended, after(START_MS)]);
+  if (outcome !== "listening") {
+    server.kill("SIGKILL");
+    throw new Error(`${BINARY} did not start: ${describe(outcome)}\n${log.join("\n")}`);
+  }
+  return { server, ended, addresses, log };
+}
+
+/** Asks the server to stop; it must end in time, with status 0. */
+async function stop({ server, ended }) {
+  server.kill("SIGTERM");
+  const outcome = await Promise.race([ended, after(STOP_MS)]);
+  if (outcome?.status === 0) return true;
+  server.kill("SIGKILL");
+  console.error(`the server did not end cleanly on SIGTERM: ${describe(outcome)}`);
+  return false;
+}
+
+function after(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
+}
+
+function describe(outcome) {
+  return outcome === undefined ? "out of time" : String(outcome.error ?? JSON.stringify(outcome));
+}
+
+/** Runs node's own test runner over the files; answers its exit status. */
+function runTests(files, addresses) {
+  // The SDK leaves its timeouts running after an answer has come; without --test-force-exit each file waits for them.
+  const runner = spawn(process.execPath, ["--test", "--test-force-exit", "--test-reporter=spec", ...files], {
+    cwd: HERE,
+    env: environment({ SDK_SERVER: addresses.http, SDK_PROVIDER: addresses.dev_provider }),
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return new Promise((resolve) => runner.once("exit", (status) => resolve(status ?? 1)));
+}
+
+async function main() {
+  const named = process.argv.slice(2);
+  const files = named.length > 0 ? named : (await readdir(HERE)).filter((name) => name.endsWith(".test.mjs")).sort();
+  const dataDir = await mkdtemp(path.join(tmpdir(), "kizuna-sdk-"));
+  try {
+    const running = await start(dataDir);
+    for (const signal of ["SIGINT", "SIGTERM"]) {
+      process.once(signal, () => {
+        running.server.kill("SIGKILL");
+        process.exit(1);
+      });
+    }
+    const status = await runTests(files, running.addresses);
+    const clean = await stop(running);
+    if (status !== 0 || !clean) console.error(`--- the server's log\n${running.log.slice(-200).join("\n")}`);
+    return status === 0 && clean ? 0 : 1;
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+process.exitCode = await main().catch((error) => {
+  console.error(error.message);
+  return 1;
+});
