@@ -63,6 +63,7 @@ impl Server {
     /// # Errors
     /// What [`Server::start`] would refuse of it.
     pub fn check(config: &Config) -> Result<(), StartError> {
+        config.validate()?;
         Ok(Verifier::check(&config.identity)?)
     }
 
@@ -93,6 +94,7 @@ impl Server {
     /// See [`StartError`]; nothing is left running then.
     pub async fn start(self) -> Result<Running, StartError> {
         let Self { config, clock, entropy, hooks } = self;
+        config.validate()?;
         let lifecycle = Lifecycle::new();
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
@@ -115,7 +117,7 @@ impl Server {
         let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
         session::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
-        let verifier = Verifier::new(&config.identity, held, clock.clone(), identity_metrics)?;
+        let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
         let hooks = hooks.bridge(Bridge::new(verifier)).build(
             &config.hooks,
             clock.clone(),
@@ -234,6 +236,11 @@ impl Running {
     /// The development provider itself, if it is on.
     pub fn provider(&self) -> Option<&Arc<DevProvider>> {
         self.dev_provider.as_ref()
+    }
+
+    /// The server's life; stopping it stops the server.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     /// What the operations work with.

@@ -163,11 +163,14 @@ fn serve(settings: Settings) -> Result<(), Failure> {
 /// The addresses, one a line for programs, then what a person would try first.
 fn announce(running: &Running) {
     print(format!("listening http {}", running.http()));
+    let provider = running.dev_provider();
+    if let Some(provider) = provider {
+        print(format!("listening dev_provider {provider}"));
+    }
     if let Some(metrics) = running.metrics() {
         print(format!("listening metrics {metrics}"));
     }
-    if let Some(provider) = running.dev_provider() {
-        print(format!("listening dev_provider {provider}"));
+    if let Some(provider) = provider {
         print(format!(
             "\nSign in through the bridge, as anybody:\n\n  {}\n\nor in a browser: http://{provider}/",
             running.provider().map(|provider| provider.curl_line("ann")).unwrap_or_default()

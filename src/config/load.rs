@@ -70,8 +70,11 @@ impl Config {
         }
     }
 
-    /// Bounds of single keys, and rules that tie keys together.
-    fn validate(&self) -> Result<(), ConfigError> {
+    /// Judges the bounds of single keys, and the rules that tie keys together.
+    ///
+    /// # Errors
+    /// The first key that breaks one.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         check((1..=16).contains(&self.name.len()), "name", "1 to 16 characters")?;
         let socket = address("socket.address", &self.socket.address)?;
         address("metrics.address", &self.metrics.address)?;
@@ -172,7 +175,11 @@ impl Config {
 
     fn validate_hooks(&self) -> Result<(), ConfigError> {
         for (index, hook) in self.hooks.webhook.iter().enumerate() {
-            check(!hook.name.is_empty() && hook.name != "bridge", &format!("hooks.webhook[{index}].name"), "a name of its own")?;
+            check(
+                !hook.name.is_empty() && hook.name != "bridge",
+                &format!("hooks.webhook[{index}].name"),
+                "a name of its own",
+            )?;
             check(hook.max_attempts >= 1, &format!("hooks.webhook[{index}].max_attempts"), "1 or more")?;
         }
         let bridged = self.hooks.before.iter().any(|name| name == "bridge");
@@ -183,7 +190,11 @@ impl Config {
     /// What must not be reachable from outside with the keys that everybody knows.
     fn validate_exposure(&self, socket: IpAddr, provider: IpAddr) -> Result<(), ConfigError> {
         if self.dev_provider.enabled {
-            check(provider.is_loopback(), "dev_provider.address", "a loopback address, such as 127.0.0.1: it signs in anybody")?;
+            check(
+                provider.is_loopback(),
+                "dev_provider.address",
+                "a loopback address, such as 127.0.0.1: it signs in anybody",
+            )?;
             check(
                 socket.is_loopback(),
                 "dev_provider.enabled",
@@ -227,13 +238,12 @@ fn read(path: &Path) -> Result<toml::Table, ConfigError> {
 }
 
 /// `KIZUNA_SOCKET_PORT` is `port` in `[socket]`, `KIZUNA_DATA_DIR` is `data_dir`.
-fn lay_over(
-    table: &mut toml::Table,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<(), ConfigError> {
+fn lay_over(table: &mut toml::Table, environment: impl Iterator<Item = (String, String)>) -> Result<(), ConfigError> {
     let known = keys();
     for (name, text) in environment {
-        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG" && *rest != "BLESS") else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG" && *rest != "BLESS") else {
+            continue;
+        };
         let Some((section, key, default)) = known.get(rest) else {
             return Err(ConfigError::new(name, "is no key; config.toml lists all of them"));
         };

@@ -51,7 +51,7 @@ fn trusting() -> config::Identity {
 }
 
 fn bridged(identity: &config::Identity) -> World {
-    let verifier = Verifier::new(identity, Vec::new(), Clock::manual(NOW), Metrics::default());
+    let verifier = Verifier::new(identity, &[], Clock::manual(NOW), Metrics::default());
     let bridge = Bridge::new(verifier.expect("the trust entry fits"));
     World::with(|config| config.hooks.before = vec!["bridge".into()], Hooks::builder().bridge(bridge))
 }

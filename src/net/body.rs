@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::{
     HeaderMap,
     body::{Body, Incoming},
-    header::CONTENT_ENCODING,
+    header::{CONTENT_ENCODING, HeaderValue},
 };
 use kizuna_protocol::code::Code;
 use std::io::Read;
@@ -59,7 +59,7 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
 }
 
 fn inflate(sent: Bytes, headers: &HeaderMap, limit: usize) -> Result<Bytes, Error> {
-    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         Some(b"gzip") if is_gzip(&sent) => bounded(MultiGzDecoder::new(&*sent), limit),
         Some(b"gzip") => Ok(sent.slice(sent.len().min(LOST_BEHIND_NO_GZIP)..)),
         Some(b"deflate") => {
@@ -102,7 +102,6 @@ fn corrupt(offset: u64) -> Error {
 mod tests {
     use super::*;
     use flate2::{Compression, write::DeflateEncoder, write::GzEncoder, write::ZlibEncoder};
-    use hyper::header::HeaderValue;
     use std::io::Write;
 
     fn inflated(encoding: &'static str, sent: Vec<u8>, limit: usize) -> Result<Vec<u8>, Error> {

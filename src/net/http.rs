@@ -31,6 +31,7 @@ use hyper::{
 };
 use kizuna_protocol::code::Code;
 use std::{
+    future::Future,
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -152,15 +153,10 @@ impl Http {
             return Failure::Api(Error::unavailable("Too many requests in flight.")).into_response();
         };
         let deadline = started + Duration::from_millis(self.config().socket.request_timeout_ms);
-        let exchange = AssertUnwindSafe(self.exchange(request, connection, started, record)).catch_unwind();
-        let failure = match timeout_at(deadline, exchange).await {
-            Ok(Ok(Ok(response))) => return response,
-            Ok(Ok(Err(failure))) => failure,
-            Ok(Err(_panic)) => {
-                tracing::error!(rpc = record.rpc, "a request panicked");
-                Failure::Api(Error::new(Code::Internal, "Internal Server Error"))
-            }
-            Err(_late) => Failure::Api(Error::new(Code::DeadlineExceeded, "Request timed out.")),
+        let exchange = self.exchange(request, connection, started, record);
+        let failure = match guarded(exchange, deadline).await {
+            Ok(response) => return response,
+            Err(failure) => failure,
         };
         if let Some(cause) = failure.error().filter(|error| error.is_ours()).and_then(Error::cause) {
             tracing::error!(rpc = record.rpc, %cause, "a request failed");
@@ -286,6 +282,21 @@ impl Http {
     }
 }
 
+/// Bounds a request in time, and keeps its panic from the other requests.
+async fn guarded(
+    exchange: impl Future<Output = Result<Response, Failure>>,
+    deadline: Instant,
+) -> Result<Response, Failure> {
+    match timeout_at(deadline, AssertUnwindSafe(exchange).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_panic)) => {
+            let cause = "a panic; its text is on standard error";
+            Err(Failure::Api(Error::internal("Internal Server Error", cause)))
+        }
+        Err(_late) => Err(Failure::Api(Error::new(Code::DeadlineExceeded, "Request timed out."))),
+    }
+}
+
 /// The route for `method`, and whether the body is a form that stands for the query: a POST of a form may name another method,
 /// and falls back to GET where the path has no POST.
 fn choose(method: &Method, headers: &HeaderMap, candidates: &Candidates) -> Result<(&'static Route, bool), Failure> {
@@ -344,6 +355,21 @@ impl Drop for InFlight<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_that_requests_answer_and_no_more() {
+        let exchange = async { panic!("on purpose") };
+        let failure = guarded(exchange, Instant::now() + Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(failure.into_response().status(), 500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered() {
+        let exchange = std::future::pending();
+        let failure = guarded(exchange, Instant::now() + Duration::from_secs(30)).await.unwrap_err();
+        assert_eq!(failure.error().unwrap().code(), Code::DeadlineExceeded);
+        assert_eq!(failure.into_response().status(), 504);
+    }
 
     #[test]
     fn response_headers_are_judged_at_start() {

@@ -1,6 +1,8 @@
 //! Starts a server on free ports of the loopback interface, and plays a client against it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this module")]
 
+pub mod raw;
+
 use futures_util::{SinkExt, StreamExt};
 use kizuna::{
     app::{Running, Server},
@@ -16,7 +18,7 @@ use tokio_tungstenite::{
 };
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a test listens to be sure that nothing comes. What does come arrives in microseconds on loopback.
 const QUIET: Duration = Duration::from_millis(100);
 
