@@ -1,5 +1,7 @@
 //! Small runs against a server that knows just enough.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod fake;
 
 use clap::Parser;

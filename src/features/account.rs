@@ -13,7 +13,6 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// 404 when it is gone.
-#[expect(clippy::unused_async, reason = "every operation is called in the same way")]
 pub async fn get_account(services: &Services, caller: &Caller) -> Result<api::Account, Error> {
     let found = services.store.account(caller.user_id);
     let account = found.map_err(|error| error.into_error("Error retrieving user accounts."))?;

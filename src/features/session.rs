@@ -117,7 +117,7 @@ async fn revoke(services: &Services, revocations: Vec<Revocation>) -> Result<(),
 /// # Errors
 /// The store cannot be read.
 pub fn load_revocations(store: &Store, tokens: &SessionTokens) -> Result<(), StoreError> {
-    store.revocations()?.into_iter().for_each(|row| tokens.apply(of_row(row)));
+    store.revocations()?.iter().for_each(|row| tokens.apply(of_row(row)));
     Ok(())
 }
 
@@ -153,8 +153,8 @@ fn to_row(revocation: Revocation) -> store::Revocation {
     }
 }
 
-fn of_row(row: store::Revocation) -> Revocation {
-    match row {
+fn of_row(row: &store::Revocation) -> Revocation {
+    match *row {
         store::Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
             Revocation::UserBefore { user_id, before, at_unix, expires_unix }
         }

@@ -10,7 +10,6 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// 400 for an id that is no UUID.
-#[expect(clippy::unused_async, reason = "every operation is called in the same way")]
 pub async fn get_users(
     services: &Services,
     _caller: &Caller,

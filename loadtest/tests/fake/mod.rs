@@ -13,7 +13,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 /// What the server does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// Nothing.
     Right,
     /// Does not relay every tenth message of a player.
@@ -25,13 +25,13 @@ pub enum Behaviour {
 type Rooms = Arc<Mutex<HashMap<String, Vec<(u64, Sender<String>)>>>>;
 
 /// A server with a runtime of its own; it ends when dropped.
-pub struct FakeServer {
-    pub address: SocketAddr,
+pub(crate) struct FakeServer {
+    pub(crate) address: SocketAddr,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl FakeServer {
-    pub fn start(behaviour: Behaviour) -> Self {
+    pub(crate) fn start(behaviour: Behaviour) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
