@@ -10,7 +10,7 @@ use kizuna::{
     hooks::{
         AfterAuthenticate, AuthenticateRequest, Authenticated, BeforeAuthenticate, HookContext, Method, Operation,
     },
-    lifecycle,
+    lifecycle::Signals,
 };
 
 const REGIONS: [&str; 3] = ["ap", "eu", "us"];
@@ -67,6 +67,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Hooks that no list names run after those that are listed; naming them says exactly where.
     config.hooks.before = vec!["bridge".into(), "region".into()];
     kizuna::telemetry::init_logging(&config.logger);
+    let mut signals = Signals::take_over()?;
     let server = Server::builder(config).before(Region).after(Welcome).start().await?;
     tracing::info!(
         target: "kizuna::embed",
@@ -74,7 +75,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
          -d '{{\"id\":\"device-0001\",\"vars\":{{\"region\":\"eu\"}}}}'",
         server.http()
     );
-    lifecycle::signalled().await?;
+    signals.next().await;
     server.stop().await;
     Ok(())
 }

@@ -5,7 +5,8 @@ use kizuna::{
     app::{Running, Server, StartError},
     clock::{Clock, Entropy},
     config::{Config, Overrides},
-    lifecycle, telemetry,
+    lifecycle::Signals,
+    telemetry,
 };
 use std::{
     fmt,
@@ -149,11 +150,10 @@ fn serve(settings: Settings) -> Result<(), Failure> {
     telemetry::init_logging(&config.logger);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
     runtime.block_on(async {
-        let signalled = lifecycle::signalled();
+        let mut signals = Signals::take_over().map_err(Failure::new)?;
         let running = Server::builder(config).start().await?;
         announce(&running);
-        let signal = signalled.await.map_err(Failure::new)?;
-        tracing::info!(signal, "stopping");
+        tracing::info!(signal = signals.next().await, "stopping");
         let drained = running.stop().await;
         tracing::info!(drained, "stopped");
         Ok(())

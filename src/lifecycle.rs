@@ -1,6 +1,7 @@
 //! Stopping in two stages: first nothing new is taken and what runs may finish; when the grace is over, everything ends.
 
 use std::{future::Future, time::Duration};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The server's life: who runs, and whether it is time to go. Clones share one life.
@@ -53,17 +54,29 @@ impl Lifecycle {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT.
-///
-/// # Errors
-/// The signal handlers cannot be installed.
-pub async fn signalled() -> std::io::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// SIGTERM and SIGINT, which no longer end the process by themselves once this has been made.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over. Call it inside a tokio runtime, before others are told that the server runs.
+    ///
+    /// # Errors
+    /// The signal handlers cannot be installed.
+    pub fn take_over() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The name of the next signal, once it comes.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::raw::{Answer, Server};
+use common::{
+    raw::{Answer, Server},
+    text,
+};
 use flate2::{Compression, read::DeflateDecoder, read::GzDecoder, write::GzEncoder};
 use std::io::{Read, Write};
 
@@ -20,7 +23,7 @@ fn post(path: &str, headers: &str, body: &str) -> String {
 async fn sign_in(server: &Server) -> String {
     let answer = server.ask(&post("/v2/account/authenticate/custom?username=anna", BASIC, r#"{"id":"some-id"}"#)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["token"].as_str().unwrap().to_owned()
+    text(&answer.json()["token"]).to_owned()
 }
 
 #[tokio::test]
@@ -218,8 +221,8 @@ async fn configured_headers_are_on_every_answer() {
 fn inflated(answer: &Answer) -> String {
     let mut text = String::new();
     match answer.header("content-encoding") {
-        Some("gzip") => GzDecoder::new(&*answer.body).read_to_string(&mut text).unwrap(),
-        Some("deflate") => DeflateDecoder::new(&*answer.body).read_to_string(&mut text).unwrap(),
+        Some("gzip") => GzDecoder::new(&*answer.body).read_to_string(&mut text).expect("a whole body"),
+        Some("deflate") => DeflateDecoder::new(&*answer.body).read_to_string(&mut text).expect("a whole body"),
         other => panic!("{other:?}"),
     };
     text

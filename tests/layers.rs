@@ -149,6 +149,14 @@ fn imports_are_found_however_they_are_written() {
 }
 
 #[test]
+fn only_tests_with_a_body_end_the_production_code() {
+    let text =
+        "use a;\n#[cfg(test)]\nmod testing;\nuse b;\n#[cfg(test)]\nfn c() {}\n#[cfg(test)]\nmod tests {\n use d;\n}\n";
+    let kept = before_tests(text);
+    assert!(kept.contains("use b;") && kept.ends_with("fn c() {}") && !kept.contains("use d;"), "{kept}");
+}
+
+#[test]
 fn the_order_itself_is_held() {
     assert!(may_import("net", "features") && may_import("identity", "config") && may_import("clock", "error"));
     assert!(!may_import("store", "identity") && !may_import("realtime", "hooks") && !may_import("config", "store"));
@@ -190,7 +198,7 @@ fn root() -> &'static Path {
 }
 
 fn everything() -> Vec<Source> {
-    let folders = ["src", "protocol/src", "loadtest/src", "tests", "examples"];
+    let folders = ["src", "protocol", "loadtest", "tests", "examples", "fuzz/src", "fuzz/fuzz_targets"];
     folders.iter().map(Path::new).flat_map(sources).collect()
 }
 
@@ -221,8 +229,7 @@ fn source(path: PathBuf) -> Source {
     // A file of tests, declared under `#[cfg(test)]` by its neighbour, holds no production code.
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let tests_only = ["tests", "testing"].contains(&stem.as_ref()) || stem.ends_with("_tests");
-    let before_tests = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let production = if tests_only { String::new() } else { before_tests.to_owned() };
+    let production = if tests_only { String::new() } else { before_tests(&text).to_owned() };
     let below = path.strip_prefix("src").unwrap_or(&path).with_extension("");
     let mut modules: Vec<String> =
         below.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
@@ -230,6 +237,15 @@ fn source(path: PathBuf) -> Source {
         modules.pop();
     }
     Source { path, modules, text, production }
+}
+
+/// Everything before the first module of tests that has its body in the file. Modules of tests that are only named may stand
+/// anywhere.
+fn before_tests(text: &str) -> &str {
+    let mut begins = text.match_indices("\n#[cfg(test)]\n").map(|(at, mark)| (at, &text[at + mark.len()..]));
+    let has_body = |rest: &str| rest.split(['{', ';']).next().is_some_and(|head| rest[head.len()..].starts_with('{'));
+    let is_module = |rest: &str| rest.starts_with("mod ") || rest.starts_with("pub(crate) mod ");
+    begins.find(|(_, rest)| is_module(rest) && has_body(rest)).map_or(text, |(at, _)| &text[..at])
 }
 
 /// Every path of `text` that begins with `crate::` or `super::`, in `use` lines and in code, from the root of the crate; groups are

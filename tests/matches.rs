@@ -38,7 +38,8 @@ async fn data_reaches_the_other_members_and_is_never_answered() {
     b.join_match(&id).await;
     a.next().await;
     c.join_match(&id).await;
-    (a.next().await, b.next().await);
+    a.next().await;
+    b.next().await;
     a.send(json!({ "cid": "77", "match_data_send": { "match_id": id, "op_code": 2, "data": "aGk=", "presences": [], "reliable": true } })).await;
     let expected = json!({ "match_data": { "match_id": id, "presence": own_a, "op_code": "2", "data": "aGk=", "reliable": true } });
     assert_eq!(b.next().await, expected);
@@ -150,9 +151,10 @@ async fn a_player_lost_without_goodbye_leaves_every_match() {
     let (second, _) = a.create_match().await;
     let own_b = b.join_match(&first).await;
     b.join_match(&second).await;
-    (a.next().await, a.next().await);
+    a.next().await;
+    a.next().await;
     drop(b);
-    let mut left = vec![a.next().await, a.next().await];
+    let mut left = [a.next().await, a.next().await];
     left.sort_by_key(|event| event["match_presence_event"]["match_id"] != json!(first));
     for (event, id) in left.iter().zip([&first, &second]) {
         assert_eq!(event, &json!({ "match_presence_event": { "match_id": id, "leaves": [own_b] } }));

@@ -159,7 +159,8 @@ async fn one_token_holds_several_sockets_found_by_token_by_user_and_by_session()
     let session = server.sign_in("player-a").await;
     let token = text(&session["token"]);
     let (mut a, mut b) = (server.connect(token, "json").await, server.connect(token, "json").await);
-    (a.ask(json!({ "ping": {} })).await, b.ask(json!({ "ping": {} })).await);
+    a.ask(json!({ "ping": {} })).await;
+    b.ask(json!({ "ping": {} })).await;
     let services = server.running.services();
     let claims = services.tokens.verify_session(token).expect("valid");
     let registry = services.realtime.registry();

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kizuna_fuzz::ids(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kizuna_fuzz::wire::ids(data));

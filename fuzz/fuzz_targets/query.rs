@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| kizuna_fuzz::query(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kizuna_fuzz::wire::query(data));

@@ -16,7 +16,7 @@ pub enum Arrival {
 
 /// The numbers of one sender that one receiver has seen. Numbers start at 0.
 ///
-/// A message that comes more than [`REMEMBERED`] numbers late cannot be told from a repetition; it counts as reordered.
+/// A message that comes more than `REMEMBERED` numbers late cannot be told from a repetition; it counts as reordered.
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
     /// One more than the highest number seen.

@@ -1,25 +1,16 @@
 //! The seeds of the fuzz targets, without a fuzzer.
 
-#[path = "../../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/replay.rs"]
+#[expect(unreachable_pub, reason = "public in the crate that it is borrowed from")]
+mod replay;
+#[path = "../../fuzz/src/wire.rs"]
 #[expect(unreachable_pub, reason = "public in the crate that it is borrowed from")]
 mod targets;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 fn replay(name: &str, target: fn(&[u8])) {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(name);
-    let files = fs::read_dir(&seeds).expect("every target has seeds").map(|entry| entry.expect("readable").path());
-    let mut count = 0;
-    for file in files {
-        let data = fs::read(&file).expect("readable");
-        // Cut short anywhere, it must not break anything either.
-        for end in 0..=data.len().min(512) {
-            target(&data[..end]);
-        }
-        target(&data);
-        count += 1;
-    }
-    assert!(count > 0, "no seeds in {}", seeds.display());
+    replay::replay(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(name), target);
 }
 
 #[test]

@@ -173,10 +173,10 @@ section! {
 }
 
 section! {
-    /// Hooks around authentication and the linking of custom ids. Built in: "bridge" (identity tokens, see [identity]) and
+    /// Hooks around authentication and the linking of custom ids. Built in: "bridge" (identity tokens, see `[identity]`) and
     /// every webhook by its name. Programs that embed the server register hooks of their own.
     Hooks {
-        /// What runs before, in this order. The bridge must be here when [identity] trusts anybody.
+        /// What runs before, in this order. The bridge must be here when `[identity]` trusts anybody.
         before: Vec<String> = vec!["bridge".into()],
         /// What runs after, in this order, once the account is on disk.
         after: Vec<String> = Vec::new(),

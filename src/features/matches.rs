@@ -111,11 +111,8 @@ pub(crate) fn send(services: &Services, session: &Arc<Session>, request: MatchDa
     if !id.is_relayed() {
         return;
     }
-    let only = match listed(&request) {
-        Ok(only) => only,
-        // One malformed entry and the whole message goes nowhere, without a word.
-        Err(()) => return,
-    };
+    // One malformed entry and the whole message goes nowhere, without a word.
+    let Ok(only) = listed(&request) else { return };
     let data = MatchData {
         match_id: request.match_id,
         presence: Some(session.presence().clone()),

@@ -1,5 +1,6 @@
-//! Someone else's token becomes a verified identity; and our own session tokens ([`session`]). A token is judged in steps: format, algorithm, signature, expiry, issuer
-//! and client, subject; the first one that fails refuses it, and the client never learns which.
+//! Someone else's token becomes a verified identity; and our own session tokens ([`session`]). A token is judged in steps: format,
+//! algorithm, signature, expiry, issuer and client, subject; the first one that fails refuses it, and the client never learns
+//! which.
 //!
 //! The way through: [`parse_token`] (strict, nothing believed) → the trust entry named by `iss`, its keys → the signature →
 //! judgement of the claims → the account id. [`Verifier`] holds all of it.

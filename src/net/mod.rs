@@ -1,8 +1,8 @@
 //! Bytes in, typed calls out: the accept loop, HTTP, and the way to the socket.
 //!
-//! A request's way: `accept` takes the connection, `connection` times it, `http` bounds it, `exchange` reads the head and finds the route (`matching`,
-//! `routes`), `body` and `query` bring in the rest, `call` makes the typed request of it and asks `credentials` who sends it; the
-//! feature answers; `respond`, `compress` and `cors` write that down.
+//! A request's way: `accept` takes the connection, `connection` times it, `http` bounds it, `exchange` reads the head and finds
+//! the route (`matching`, `routes`), `body` and `query` bring in the rest, `call` makes the typed request of it and asks
+//! `credentials` who sends it; the feature answers; `respond`, `compress` and `cors` write that down.
 
 mod accept;
 mod address;

@@ -43,8 +43,7 @@ impl TestServer {
 
     /// On the data of an earlier server.
     pub async fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        config.data_dir = folder.path().to_owned();
+        let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         config.socket.port = 0;
         config.metrics.port = 0;
         config.dev_provider.enabled = false;

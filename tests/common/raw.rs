@@ -35,7 +35,7 @@ impl Server {
     }
 
     pub async fn connect(&self) -> Raw {
-        Raw(TcpStream::connect(self.address).await.unwrap())
+        Raw(TcpStream::connect(self.address).await.expect("a connection"))
     }
 
     /// The answer to a request on a connection of its own.
@@ -60,7 +60,7 @@ pub struct Raw(pub TcpStream);
 
 impl Raw {
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).await.unwrap();
+        self.0.write_all(bytes.as_ref()).await.expect("an open connection");
     }
 
     /// The next answer, body and all.
@@ -68,22 +68,22 @@ impl Raw {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            let read = timeout(PATIENCE, self.0.read(&mut byte)).await.expect("an answer in time").unwrap();
+            let read = timeout(PATIENCE, self.0.read(&mut byte)).await.expect("an answer in time").expect("an answer");
             assert!(read == 1, "the connection ended after {:?}", String::from_utf8_lossy(&head));
             head.push(byte[0]);
         }
-        let mut answer = Answer::parse(&String::from_utf8(head).unwrap());
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut answer = Answer::parse(&String::from_utf8(head).expect("UTF-8"));
+        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         answer.body = vec![0; length];
-        timeout(PATIENCE, self.0.read_exact(&mut answer.body)).await.expect("a body in time").unwrap();
+        timeout(PATIENCE, self.0.read_exact(&mut answer.body)).await.expect("a body in time").expect("a whole body");
         answer
     }
 
     /// What comes until the server closes.
     pub async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("an end in time").unwrap();
-        String::from_utf8(rest).unwrap()
+        timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("an end in time").expect("a clean end");
+        String::from_utf8(rest).expect("UTF-8")
     }
 }
 
@@ -97,8 +97,9 @@ pub struct Answer {
 impl Answer {
     fn parse(head: &str) -> Self {
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.map(|line| line.split_once(": ").unwrap()).map(|(n, v)| (n.to_lowercase(), v.to_owned()));
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
+        let headers = lines.map(|line| line.split_once(": ").expect("a header"));
+        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned()));
         Self { status, headers: headers.collect(), body: Vec::new() }
     }
 
@@ -111,11 +112,11 @@ impl Answer {
     }
 
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
+        std::str::from_utf8(&self.body).expect("UTF-8")
     }
 
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap()
+        serde_json::from_slice(&self.body).expect("JSON")
     }
 
     /// Status and body.

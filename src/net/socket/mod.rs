@@ -1,4 +1,4 @@
-//! `GET /ws`: the handshake's checks and the upgrade. What happens on the socket afterwards is in [`live`].
+//! `GET /ws`: the handshake's checks and the upgrade. What happens on the socket afterwards is in `live`.
 //! Source: spec/realtime-core.md section 1.
 
 mod live;
