@@ -99,7 +99,7 @@ impl Server {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let identity_metrics = identity::Metrics::default();
-        identity_metrics.register(&mut registry);
+        identity_metrics.register(registry.sub_registry_with_prefix("kizuna"));
 
         let http = bind("socket", &config.socket.address, config.socket.port).await?;
         let metrics_listener = match config.metrics.enabled {
