@@ -89,7 +89,7 @@ async fn every_refusal_has_one_answer_and_the_metrics_name_the_step() {
         ("none", "format", format!("{good}.")),
         ("none", "algorithm", issuer.seal(&json!({ "kid": "rsa", "alg": "none" }), &claims)),
         ("none", "algorithm", issuer.seal(&json!({ "kid": "rsa", "alg": "HS256" }), &claims)),
-        ("pool", "algorithm", issuer.seal(&json!({ "kid": "rsa", "alg": "ES256" }), &claims)),
+        ("none", "algorithm", issuer.seal(&json!({ "kid": "rsa", "alg": "ES256" }), &claims)),
         ("pool", "signature", tampered.join(".")),
         ("pool", "signature", issuer.seal(&json!({ "kid": "unknown", "alg": "RS256" }), &claims)),
         ("pool", "signature", impostor.token(SUBJECT, &json!({}))),
@@ -103,7 +103,7 @@ async fn every_refusal_has_one_answer_and_the_metrics_name_the_step() {
         let count = |metrics: &str| counted(metrics, entry, step, "refused");
         let before = count(&server.metrics().await);
         assert_eq!(custom(&server, &token).await, refused(), "{step}");
-        assert_eq!(count(&server.metrics().await), before + 1, "{entry} {step}: {}", server.metrics().await);
+        assert_eq!(count(&server.metrics().await), before + 1, "{entry} {step}");
     }
     assert_eq!(custom(&server, &good).await.0, 200, "the good one passes");
     assert_eq!(counted(&server.metrics().await, "pool", "all", "accepted"), 1);
