@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
          -d '{{\"id\":\"device-0001\",\"vars\":{{\"region\":\"eu\"}}}}'",
         server.http()
     );
-    lifecycle::signalled().await?;
+    lifecycle::signalled()?.await;
     server.stop().await;
     Ok(())
 }

@@ -149,11 +149,11 @@ fn serve(settings: Settings) -> Result<(), Failure> {
     telemetry::init_logging(&config.logger);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
     runtime.block_on(async {
-        let signalled = lifecycle::signalled();
+        let signalled = lifecycle::signalled().map_err(Failure::new)?;
         lifecycle::survive_file_size_limit().map_err(Failure::new)?;
         let running = Server::builder(config).start().await?;
         announce(&running);
-        let signal = signalled.await.map_err(Failure::new)?;
+        let signal = signalled.await;
         tracing::info!(signal, "stopping");
         let drained = running.stop().await;
         tracing::info!(drained, "stopped");

@@ -66,16 +66,18 @@ pub fn survive_file_size_limit() -> std::io::Result<()> {
     signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)
 }
 
-/// Ends with the first SIGTERM or SIGINT.
+/// From now on SIGTERM and SIGINT no longer end the process; the answer ends with the first of them, and names it.
 ///
 /// # Errors
 /// The signal handlers cannot be installed.
-pub async fn signalled() -> std::io::Result<&'static str> {
+pub fn signalled() -> std::io::Result<impl Future<Output = &'static str>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
     })
 }
 

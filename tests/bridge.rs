@@ -324,7 +324,7 @@ async fn no_token_and_no_claim_is_in_a_log_at_debug_level() {
         (status, serde_json::from_str(&response.text().await.expect("a body")).unwrap_or(Value::Null))
     };
     let mut secrets = Secrets(vec![DevProvider::subject("zanzibar"), "zanzibar".into(), "swordfish".into()]);
-    let tokens = provider_tokens(server.dev_provider.expect("on"), "zanzibar").await;
+    let tokens = provider_tokens(server.dev_provider().expect("on"), "zanzibar").await;
     let (access, id) = (text(&tokens["access_token"]), text(&tokens["id_token"]));
     secrets.token(access);
     secrets.token(id);

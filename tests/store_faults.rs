@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     PATIENCE, SERVER_KEY, TestServer, config_in, fixed,
-    process::{PLAIN, Process, kizuna},
+    process::{PLAIN, Process, serve},
     text,
 };
 use kizuna::app::Server;
@@ -138,11 +138,7 @@ async fn a_second_server_on_the_same_data_is_refused() {
     let wanted = format!("{}: another Kizuna server has this data folder open", path.display());
     assert!(why.contains(&wanted), "{why}");
 
-    let output = kizuna(&path)
-        .args(["serve", "--data-dir", ".", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
-        .envs(PLAIN.iter().copied())
-        .output()
-        .expect("it runs");
+    let output = serve(&path, PLAIN).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("another Kizuna server has this data folder open"), "{said}");

@@ -143,8 +143,7 @@ pub async fn open_socket(server: SocketAddr, query: &str, headers: &[(&str, &str
 
 /// The defaults, but free ports and no development provider; and what `change` makes of that.
 pub fn config_in(folder: &tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    config.data_dir = folder.path().to_owned();
+    let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
     config.socket.port = 0;
     config.metrics.port = 0;
     config.dev_provider.enabled = false;
