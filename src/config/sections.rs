@@ -237,8 +237,8 @@ section! {
     Match {
         /// Matches that one socket may be in at once.
         max_per_session: usize = 128,
-        /// Players in one match.
-        max_size: usize = 4_096,
+        /// Players in one match. Who joins is sent all of them at once, some 150 bytes each.
+        max_size: usize = 1_024,
     }
 }
 

@@ -29,8 +29,9 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
     match request.id {
         Some(match_join::Id::MatchId(id)) => match id.parse::<MatchId>() {
             Ok(parsed) if parsed.is_relayed() => {
-                enter(services, session, cid, id, relayed(parsed.id()), Rule::MustExist, Size::WithoutSelf);
-                leave_earlier(services, session, relayed(parsed.id()));
+                let key = relayed(parsed.id());
+                let is_new = enter(services, session, cid, id, key, Rule::MustExist, Size::WithoutSelf);
+                leave_earlier(services, session, key, is_new);
             }
             Ok(_) => session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found"),
             Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID"),
@@ -38,8 +39,9 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
         Some(match_join::Id::Token(token)) => match services.tokens.verify_match_token(&token) {
             Ok(found) => {
                 let key = relayed(found.match_id);
-                enter(services, session, cid, format!("{}.", found.match_id), key, Rule::Create, Size::WithoutSelf);
-                leave_earlier(services, session, key);
+                let id = format!("{}.", found.match_id);
+                let is_new = enter(services, session, cid, id, key, Rule::Create, Size::WithoutSelf);
+                leave_earlier(services, session, key, is_new);
             }
             Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match token"),
         },
@@ -47,9 +49,9 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
     }
 }
 
-/// With `session.single_match`, joining one match leaves the others.
-fn leave_earlier(services: &Services, session: &Arc<Session>, joined: StreamKey) {
-    if services.config.session.single_match && services.realtime.streams().is_member(joined, session) {
+/// With `session.single_match`, newly joining one match leaves the others.
+fn leave_earlier(services: &Services, session: &Arc<Session>, joined: StreamKey, is_new: bool) {
+    if is_new && services.config.session.single_match {
         services.realtime.streams().leave_others(joined, session);
     }
 }
@@ -61,18 +63,28 @@ enum Size {
     WithoutSelf,
 }
 
-fn enter(services: &Services, session: &Arc<Session>, cid: String, id: String, key: StreamKey, rule: Rule, size: Size) {
+/// Joins and answers; whether the session was not a member before.
+fn enter(
+    services: &Services,
+    session: &Arc<Session>,
+    cid: String,
+    id: String,
+    key: StreamKey,
+    rule: Rule,
+    size: Size,
+) -> bool {
     let mut cid = Some(cid);
     let joined = services.realtime.streams().join(key, rule, session, |found| {
         Delivery::answer(cid.take().unwrap_or_default(), Some(Body::Match(answer(id, session, found, size))))
     });
-    let cid = cid.unwrap_or_default();
-    match joined {
-        Ok(_) => {}
-        Err(JoinError::NotFound) => session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found"),
-        Err(JoinError::Full) => session.answer_error(cid, RealtimeCode::MatchJoinRejected, "Match is full"),
-        Err(JoinError::TooMany) => session.answer_error(cid, RealtimeCode::MatchJoinRejected, "In too many matches"),
-    }
+    let (code, reason) = match joined {
+        Ok(is_new) => return is_new,
+        Err(JoinError::NotFound) => (RealtimeCode::MatchNotFound, "Match not found"),
+        Err(JoinError::Full) => (RealtimeCode::MatchJoinRejected, "Match is full"),
+        Err(JoinError::TooMany) => (RealtimeCode::MatchJoinRejected, "In too many matches"),
+    };
+    session.answer_error(cid.unwrap_or_default(), code, reason);
+    false
 }
 
 /// A newcomer is shown the others; who was there already is shown everybody.

@@ -9,7 +9,10 @@ use crate::telemetry::Metrics;
 use dashmap::{DashMap, mapref::entry::Entry};
 use kizuna_protocol::realtime::{MatchPresenceEvent, UserPresence, envelope::Message as Body};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 use uuid::Uuid;
 
 /// What kind of stream it is; the numbers are Nakama's.
@@ -33,8 +36,11 @@ pub struct StreamKey {
 #[derive(Debug)]
 pub(super) struct Stream {
     key: StreamKey,
-    /// Guards the members and the order of what they are told. Taken after the map's shard is free, never before it.
+    /// Guards the members and the order of what they are told. Order of locks: this one, then a session's list of streams or a
+    /// shard of the map; nobody takes it while holding one of those.
     members: Mutex<Members>,
+    /// How many members there are, for listings, which take no lock.
+    size: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +126,7 @@ impl Streams {
             }
             if own.is_none() {
                 members.list.push(session.clone());
+                stream.size.store(members.list.len(), Relaxed);
                 session.streams().lock().push(stream.clone());
             }
             let found = Joined {
@@ -143,7 +150,7 @@ impl Streams {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => {
                 self.metrics.matches.inc();
-                entry.insert(Arc::new(Stream { key, members: Mutex::default() })).clone()
+                entry.insert(Arc::new(Stream { key, members: Mutex::default(), size: AtomicUsize::new(0) })).clone()
             }
         })
     }
@@ -177,11 +184,12 @@ impl Streams {
         let mut members = stream.members.lock();
         let Some(index) = members.list.iter().position(|member| member.id() == session.id()) else { return };
         members.list.remove(index);
+        stream.size.store(members.list.len(), Relaxed);
         if members.list.is_empty() {
             members.gone = true;
-            drop(members);
-            self.metrics.matches.dec();
+            // Out of the map before the lock is free, so that whoever finds it gone finds another, or none.
             self.by_key.remove_if(&stream.key, |_, current| Arc::ptr_eq(current, stream));
+            self.metrics.matches.dec();
         } else {
             announce(&members.list, stream.key, Vec::new(), vec![session.presence().clone()]);
         }
@@ -216,7 +224,7 @@ impl Streams {
     /// Up to `limit` streams of a kind whose size is within the bounds, in no order: subject and size.
     pub fn list(&self, mode: Mode, limit: usize, sizes: std::ops::RangeInclusive<usize>) -> Vec<(Uuid, usize)> {
         let sized = self.by_key.iter().filter(|entry| entry.key().mode == mode).filter_map(|entry| {
-            let size = entry.value().members.lock().list.len();
+            let size = entry.value().size.load(Relaxed);
             (size > 0 && sizes.contains(&size)).then_some((entry.key().subject, size))
         });
         sized.take(limit).collect()

@@ -28,7 +28,7 @@ pub struct Session {
     format: Format,
     shows_status: bool,
     outbound: Outbound,
-    /// The streams this session is in. Guards only the list; the streams have locks of their own, taken after this one is free.
+    /// The streams this session is in. Guards only the list. A stream's lock may be held while this one is taken, never the reverse.
     streams: Mutex<Vec<Arc<Stream>>>,
 }
 

@@ -213,6 +213,11 @@ impl SessionTokens {
         })
     }
 
+    /// Whether a session that was good when it was judged has been ended since, by a log-out, ban or deletion.
+    pub fn is_ended(&self, session: &SessionClaims) -> bool {
+        self.0.denied.denies(Kind::Session, session)
+    }
+
     /// Whether tokens of `kind` with this id have been revoked one by one.
     pub fn is_revoked(&self, kind: Kind, token_id: Uuid) -> bool {
         self.0.denied.holds(kind, token_id)

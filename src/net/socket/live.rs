@@ -79,7 +79,7 @@ pub(super) struct LiveSocket<S> {
     batch: VecDeque<Message>,
     /// Handed to the socket, not yet all on the wire.
     unflushed: bool,
-    /// When the client must have read something, while it reads nothing.
+    /// When the client must have read something. Set while nothing can be written, cleared by every byte that can.
     stuck: Option<Pin<Box<Sleep>>>,
     /// The next ping, or, after it, the deadline for a sign of life.
     alive: Pin<Box<Sleep>>,
@@ -131,9 +131,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
-    /// Frames first, so that answers gather; then what waits; then the time.
+    /// Frames first, so that answers gather; then what waits; then the time. Who is to be closed is not heard any more.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
-        if self.frames_since_write < FRAMES_BEFORE_WRITE
+        let heard = self.session.outbound().closing().is_none();
+        if heard
+            && self.frames_since_write < FRAMES_BEFORE_WRITE
             && let Poll::Ready(step) = self.poll_read(context)
         {
             self.frames_since_write += 1;
@@ -142,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         if let Poll::Ready(end) = self.poll_write(context) {
             return Poll::Ready(Step::End(end));
         }
-        if self.frames_since_write >= FRAMES_BEFORE_WRITE {
+        if heard && self.frames_since_write >= FRAMES_BEFORE_WRITE {
             // What was written may have been all that kept frames waiting.
             self.frames_since_write = 0;
             if let Poll::Ready(step) = self.poll_read(context) {
@@ -167,7 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         loop {
             while !self.batch.is_empty() {
                 match self.socket.poll_ready_unpin(context) {
-                    Poll::Ready(Ok(())) => {}
+                    // All that was handed over before is on the wire: the client reads, however slowly.
+                    Poll::Ready(Ok(())) => self.stuck = None,
                     Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
                     Poll::Pending => return self.poll_stuck(context),
                 }
@@ -347,7 +350,7 @@ mod tests {
     use crate::{identity::session::SessionClaims, realtime::OutboundLimits};
     use kizuna_protocol::realtime::{Ping, Pong, envelope::Message as Body};
     use tokio::io::{DuplexStream, duplex};
-    use tokio_tungstenite::tungstenite::protocol::Role;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
     use uuid::Uuid;
 
     const TIMING: Timing = Timing {
@@ -382,7 +385,8 @@ mod tests {
     async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let session = session();
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let config = WebSocketConfig::default().write_buffer_size(256);
+        let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), TIMING);
         let serving = tokio::spawn(async move {
             let end = live.serve(pong).await;
@@ -439,6 +443,36 @@ mod tests {
         session.outbound().push(Message::text("x".repeat(1_000)));
         assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
         assert_eq!(seconds(start), 2 * TIMING.write_wait.as_secs(), "the write, then the close frame");
+        drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_but_steadily_is_not_too_slow() {
+        let (serving, session, mut client) = served(256).await;
+        // Far more than fits the pipe, read over much longer than one write may take.
+        (0..200).for_each(|_| session.outbound().push(Message::text("x".repeat(200))));
+        for _ in 0..200 {
+            tokio::time::advance(Duration::from_millis(200)).await;
+            loop {
+                match client.next().await.expect("open").expect("a frame") {
+                    Message::Text(_) => break,
+                    Message::Ping(_) => client.flush().await.expect("the pong goes out"),
+                    other => panic!("want text, got {other:?}"),
+                }
+            }
+        }
+        assert!(!serving.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_client_that_is_to_be_closed_is_not_heard_any_more() {
+        let (serving, session, mut client) = served(64).await;
+        session.outbound().push(Message::text("x".repeat(1_000)));
+        tokio::task::yield_now().await;
+        session.outbound().close(Close::DISCONNECTED);
+        // Nothing of this is dispatched: `pong` would fail on it.
+        client.send(Message::text("{}")).await.expect("sent");
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
         drop(client);
     }
 

@@ -36,6 +36,9 @@ use tokio_tungstenite::{
 /// A refused handshake: status and text, as Nakama words them.
 type Refusal = (StatusCode, &'static str);
 
+/// For frame headers and control frames beside a message.
+const FRAME_ROOM: usize = 1_024;
+
 const BAD_FORMAT: Refusal = (StatusCode::BAD_REQUEST, "Invalid format parameter\n");
 const BAD_TOKEN: Refusal = (StatusCode::UNAUTHORIZED, "Missing or invalid token\n");
 const NO_UPGRADE: Refusal = (StatusCode::BAD_REQUEST, "Bad Request\n");
@@ -151,6 +154,18 @@ fn refuse(refusal: Refusal) -> Response {
     response
 }
 
+/// A session's place among the live ones; given up when dropped, even by a panic.
+struct Registered<'a> {
+    services: &'a Services,
+    session: &'a Arc<Session>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.services.realtime.disconnect(self.session);
+    }
+}
+
 /// A socket's life: registered, served, cleaned up, closed.
 async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Session>, upgraded: Upgraded) {
     // The raw stream, without hyper's buffers around it.
@@ -162,6 +177,8 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     let config = WebSocketConfig::default()
         .read_buffer_size(settings.read_buffer_size_bytes)
         .write_buffer_size(settings.write_buffer_size_bytes)
+        // Room for the largest message that the queue lets through. The answers to a flood of pings stop here, too.
+        .max_write_buffer_size(settings.write_buffer_size_bytes + settings.outgoing_queue_bytes + FRAME_ROOM)
         .max_message_size(Some(settings.max_message_size_bytes))
         .max_frame_size(Some(settings.max_message_size_bytes));
     let stream = parts.io.into_inner();
@@ -175,7 +192,9 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
         close_ack_wait: Duration::from_millis(settings.close_ack_wait_ms),
     };
     let registered = services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
-    if registered.is_err() {
+    let guard = Registered { services, session: &session };
+    // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
+    if registered.is_err() || services.tokens.is_ended(session.claims()) {
         session.outbound().close(Close::DISCONNECTED);
     }
     // A stop closes every socket that is registered; one that registers afterwards has to see to it itself.
@@ -185,7 +204,7 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     let mut live = LiveSocket::new(socket, session.clone(), timing);
     let end = live.serve(|session, envelope| envelopes::dispatch(services, session, envelope)).await;
     // Others hear of the leave before this client sees its close frame.
-    services.realtime.disconnect(&session);
+    drop(guard);
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
     tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
     live.close(end).await;
