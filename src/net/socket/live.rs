@@ -450,8 +450,8 @@ mod tests {
     async fn a_client_that_reads_slowly_but_steadily_is_not_too_slow() {
         let (serving, session, mut client) = served(256).await;
         // Far more than fits the pipe, read over much longer than one write may take.
-        (0..200).for_each(|_| session.outbound().push(Message::text("x".repeat(200))));
-        for _ in 0..200 {
+        (0..100).for_each(|_| session.outbound().push(Message::text("x".repeat(200))));
+        for _ in 0..100 {
             tokio::time::advance(Duration::from_millis(200)).await;
             loop {
                 match client.next().await.expect("open").expect("a frame") {
