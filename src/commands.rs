@@ -153,7 +153,8 @@ fn serve(settings: Settings) -> Result<(), Failure> {
         let mut signals = Signals::take_over().map_err(Failure::new)?;
         let running = Server::builder(config).start().await?;
         announce(&running);
-        tracing::info!(signal = signals.next().await, "stopping");
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping");
         let drained = running.stop().await;
         tracing::info!(drained, "stopped");
         Ok(())
