@@ -159,6 +159,11 @@ impl Server {
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
         lifecycle.spawn(async move { session::sweep(&swept, &life).await });
+        let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
+        lifecycle.spawn(async move {
+            life.draining().await;
+            realtime.disconnect_all();
+        });
         tracing::info!(http = %addresses.http, "serving");
         Ok(Running { services, lifecycle, addresses, dev_provider })
     }

@@ -117,9 +117,19 @@ impl Entropy {
         self.last_order.fetch_max(order, Ordering::SeqCst);
     }
 
-    /// A token id: a version 7 UUID (RFC 9562 section 5.7) whose first 60 significant bits are the next order number, so that
-    /// "issued before" can be told within one millisecond; the rest is random.
+    /// A token id, in the order in which they are issued, so that "issued before" can be told within one millisecond.
     pub fn token_id(&self, clock: &Clock) -> Uuid {
+        self.ordered_uuid(clock)
+    }
+
+    /// The id of a new user. Ids in the order of time are neighbours in the store's index: a group of new accounts writes one
+    /// page of it instead of one each.
+    pub fn user_id(&self, clock: &Clock) -> Uuid {
+        self.ordered_uuid(clock)
+    }
+
+    /// A version 7 UUID (RFC 9562 section 5.7) whose first 60 significant bits are the next order number; the rest is random.
+    fn ordered_uuid(&self, clock: &Clock) -> Uuid {
         let order = self.next_order(clock);
         let mut random = [0; 8];
         self.fill(&mut random);

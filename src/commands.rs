@@ -5,7 +5,7 @@ use kizuna::{
     app::{Running, Server, StartError},
     clock::{Clock, Entropy},
     config::{Config, Overrides},
-    lifecycle::Signals,
+    lifecycle::{self, Signals},
     telemetry,
 };
 use std::{
@@ -151,6 +151,7 @@ fn serve(settings: Settings) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
     runtime.block_on(async {
         let mut signals = Signals::take_over().map_err(Failure::new)?;
+        lifecycle::survive_file_size_limit().map_err(Failure::new)?;
         let running = Server::builder(config).start().await?;
         announce(&running);
         let signal = signals.next().await;
@@ -225,12 +226,12 @@ fn healthcheck(settings: Settings) -> Result<(), Failure> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the one place where the command talks to the terminal")]
+/// Tells the terminal. When nobody reads it any more, that is no reason for a server to end.
 fn print(text: impl fmt::Display) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "a command that fails says why, whatever becomes of the log")]
+/// Says why a command fails, whatever becomes of the log.
 fn complain(text: &str) {
-    eprintln!("kizuna: {text}");
+    let _ = writeln!(std::io::stderr(), "kizuna: {text}");
 }

@@ -54,6 +54,18 @@ impl Lifecycle {
     }
 }
 
+/// From now on, a write beyond the limit on the size of files (`RLIMIT_FSIZE`) fails as one on a full disk does, and no longer
+/// ends the process.
+///
+/// # Errors
+/// The signal handler cannot be installed.
+pub fn survive_file_size_limit() -> std::io::Result<()> {
+    /// SIGXFSZ on Linux (but for MIPS) and on macOS.
+    const FILE_SIZE_EXCEEDED: i32 = 25;
+    // The handler outlives this handle; nobody needs to hear of it.
+    signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)
+}
+
 /// SIGTERM and SIGINT, which no longer end the process by themselves once this has been made.
 #[derive(Debug)]
 pub struct Signals {

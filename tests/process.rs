@@ -1,71 +1,20 @@
 //! The `kizuna` command as people and machines run it: what it prints, how it ends, and what is left after it was killed.
 
+mod common;
+
+use common::process::{PLAIN, Process, kizuna};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, Read},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
-
-/// A server process of the test's own; killed when dropped.
-struct Process {
-    child: Child,
-    http: SocketAddr,
-    /// Everything printed on standard output up to and including the addresses.
-    printed: Vec<String>,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-fn kizuna(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kizuna"));
-    command.current_dir(data).env_remove("KIZUNA_CONFIG");
-    command
-}
-
-impl Process {
-    fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = kizuna(data)
-            .args(["serve", "--data-dir", ".", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
-            .envs(settings.iter().copied())
-            .env("KIZUNA_LOGGER_LEVEL", "warn")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut output = BufReader::new(child.stdout.take().expect("piped"));
-        let mut printed = Vec::new();
-        loop {
-            let mut line = String::new();
-            assert_ne!(output.read_line(&mut line).expect("readable"), 0, "the server ended: {printed:?}");
-            printed.push(line.trim_end().to_owned());
-            if line.starts_with("listening metrics") {
-                break;
-            }
-        }
-        let http = printed.iter().find_map(|line| line.strip_prefix("listening http ")).expect("its address");
-        Self { http: http.parse().expect("an address"), child, printed, output }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(status.success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// No development provider: custom ids are taken as they are.
-const PLAIN: &[(&str, &str)] = &[("KIZUNA_DEV_PROVIDER_ENABLED", "false")];
 
 async fn sign_in(client: &reqwest::Client, http: SocketAddr, id: &str, create: bool) -> Option<Value> {
     let response = client
@@ -133,8 +82,7 @@ async fn sigterm_ends_it_with_status_0_and_nothing_is_lost() {
     let mut server = Process::start(data.path(), PLAIN);
     let client = reqwest::Client::new();
     let session = sign_in(&client, server.http, "player-a", true).await.expect("signed in");
-    server.signal("-TERM");
-    assert_eq!(server.child.wait().expect("it ends").code(), Some(0));
+    server.terminate();
     let server = Process::start(data.path(), PLAIN);
     let again = sign_in(&client, server.http, "player-a", false).await.expect("still there");
     assert_eq!(user_of(&session), user_of(&again));
@@ -196,15 +144,30 @@ fn the_printed_line_goes_through_the_bridge_as_printed() {
 }
 
 #[test]
+fn it_goes_on_when_nobody_reads_what_it_prints() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut command = common::process::serve(data.path(), &[("KIZUNA_DEV_PROVIDER_PORT", "0")]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    // The folder's lock is free again only when the server has ended.
+    let lock = data.path().join("kizuna.lock");
+    while !lock.exists() {
+        assert_eq!(child.try_wait().expect("its state"), None, "it ended");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
 fn token_prints_what_the_running_server_takes() {
     let data = tempfile::tempdir().expect("a folder");
     let settings = [("KIZUNA_DEV_PROVIDER_PORT", "0")];
     let server = Process::start(data.path(), &settings);
-    let provider =
-        server.printed.iter().find_map(|line| line.strip_prefix("listening dev_provider ")).expect("it is on");
-    let port = provider.rsplit(':').next().expect("a port");
+    let port = server.dev_provider().expect("it is on").port().to_string();
     let output =
-        run(data.path(), &["token", "--user", "ann", "--data-dir", "."], &[("KIZUNA_DEV_PROVIDER_PORT", port)]);
+        run(data.path(), &["token", "--user", "ann", "--data-dir", "."], &[("KIZUNA_DEV_PROVIDER_PORT", &port)]);
     assert!(output.status.success(), "{output:?}");
     let token = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -106,12 +106,13 @@ pub async fn delete_account(services: &Services, caller: &Caller) -> Result<(), 
     let before = services.tokens.next_order();
     let deleted = services.store.delete_account(caller.user_id, false, before).await;
     if deleted.map_err(|error| error.into_error("Error deleting user account."))? {
-        end_everything(services, caller.user_id, before);
+        services.tokens.apply(services.tokens.user_before(caller.user_id, before));
+        services.realtime.disconnect_user(caller.user_id);
     }
     Ok(())
 }
 
-/// Bans an account (its tokens end and its sockets close) or lifts the ban (its old tokens stay as they are). `false`: there is
+/// Bans an account (its tokens end, and its sockets are told and closed) or lifts the ban (its old tokens stay as they are). `false`: there is
 /// no such account.
 ///
 /// # Errors
@@ -121,15 +122,11 @@ pub async fn set_disabled(services: &Services, user_id: Uuid, disabled: bool) ->
     let found = services.store.set_disabled(user_id, disabled, before).await;
     let found = found.map_err(|error| error.into_error("Error updating user account."))?;
     if found && disabled {
-        end_everything(services, user_id, before);
+        services.tokens.apply(services.tokens.user_before(user_id, before));
+        let (notice, now) = (services.entropy.uuid(), services.clock.unix_seconds());
+        services.realtime.disconnect_banned(user_id, notice, now);
     }
     Ok(found)
-}
-
-/// In force what the store has written already.
-fn end_everything(services: &Services, user_id: Uuid, before: u64) {
-    services.tokens.apply(services.tokens.user_before(user_id, before));
-    services.realtime.disconnect_user(user_id);
 }
 
 #[cfg(test)]

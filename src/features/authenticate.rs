@@ -187,7 +187,11 @@ impl Attempt<'_> {
     }
 
     async fn create(&self, identifier: NewIdentifier) -> Result<Authenticated, Error> {
-        let account = Authenticated { user_id: self.services.entropy.uuid(), username: self.username(), created: true };
+        let account = Authenticated {
+            user_id: self.services.entropy.user_id(&self.services.clock),
+            username: self.username(),
+            created: true,
+        };
         let notices = self.services.hooks.notices(self.context, self.request, &account);
         let (id, username) = (account.user_id, account.username.clone());
         let created = self.services.store.create_user(NewUser { id, username, identifier, notices }).await;

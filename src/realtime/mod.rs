@@ -90,6 +90,11 @@ impl Realtime {
         close_each(&self.registry.of_user(user_id), Some(&notice));
     }
 
+    /// Closes every socket: the server stops.
+    pub fn disconnect_all(&self) {
+        self.registry.for_each(|session| session.outbound().close(Close::SHUTTING_DOWN));
+    }
+
     /// Whether a user shows a status; `online` in users and accounts.
     pub fn is_online(&self, user_id: Uuid) -> bool {
         self.registry.of_user(user_id).iter().any(|session| session.shows_status())

@@ -84,6 +84,11 @@ impl Registry {
         self.by_id.get(&session_id).map(|session| session.clone())
     }
 
+    /// Calls `visit` with every session. It must not touch the registry.
+    pub fn for_each(&self, visit: impl Fn(&Session)) {
+        self.by_id.iter().for_each(|entry| visit(entry.value()));
+    }
+
     /// How many sockets are open.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// There is no room to write.
     #[error("no room left to write {0}")]
     Full(Fault),
+    /// The disk refuses to write, and not for want of room: a limit on the size of files, a quota, a fault.
+    #[error("cannot write {0}")]
+    Unwritable(Fault),
     /// Another program holds the database file, or another server the data folder.
     #[error("locked by another program: {0}")]
     Locked(Fault),
@@ -77,6 +80,7 @@ impl StoreError {
         match self {
             Self::Busy(_) => Error::unavailable("The store is busy right now. Try again."),
             Self::Full(_) => Error::unavailable("The store cannot take writes right now: disk full."),
+            Self::Unwritable(_) => Error::unavailable("The store cannot take writes right now: the disk refuses them."),
             Self::Locked(_) => Error::unavailable("The store cannot take writes right now: database locked."),
             Self::OutboxFull(_) => Error::unavailable("Too many notices wait for delivery. Try again."),
             Self::Closed => Error::unavailable("The server is stopping."),
@@ -88,7 +92,7 @@ impl StoreError {
 
     /// Says which file it happened to, unless that is known.
     pub(crate) fn in_file(mut self, name: &Arc<str>) -> Self {
-        if let Self::Full(fault) | Self::Locked(fault) | Self::Other(fault) = &mut self {
+        if let Self::Full(fault) | Self::Unwritable(fault) | Self::Locked(fault) | Self::Other(fault) = &mut self {
             fault.file.get_or_insert_with(|| Arc::clone(name));
         }
         self
@@ -110,12 +114,22 @@ impl From<rusqlite::Error> for StoreError {
         let fault = Fault::new(error.to_string());
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(fault),
+            Some(ErrorCode::SystemIoFailure) if is_of_a_write(&error) => Self::Unwritable(fault),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(fault),
             Some(ErrorCode::ConstraintViolation) => conflict_column(&fault.cause)
                 .map_or(Self::Other(fault.clone()), |column| Self::Conflict { column: column.to_owned() }),
             _ => Self::Other(fault),
         }
     }
+}
+
+/// Whether SQLite failed to write, rather than to read. A quota or a limit on the size of files comes as this, not as "full".
+fn is_of_a_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE};
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code.is_some_and(|code| {
+        [SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_SHMSIZE].contains(&code)
+    })
 }
 
 /// The column in SQLite's "UNIQUE constraint failed: users.username".

@@ -1,7 +1,10 @@
 //! Starts a server on free ports of the loopback interface, and plays a client against it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this module")]
 
+pub mod issuer;
+pub mod process;
 pub mod raw;
+pub mod web;
 
 use futures_util::{SinkExt, StreamExt};
 use kizuna::{
@@ -10,7 +13,7 @@ use kizuna::{
     config::Config,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
@@ -43,15 +46,16 @@ impl TestServer {
 
     /// On the data of an earlier server.
     pub async fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
-        config.socket.port = 0;
-        config.metrics.port = 0;
-        config.dev_provider.enabled = false;
-        config.dev_provider.port = 0;
-        config.shutdown_grace_sec = 2;
-        config.logger.level = "warn".into();
-        change(&mut config);
-        let running = Server::builder(config).start().await.expect("the server starts");
+        Self::start_built(folder, change, |server| server).await
+    }
+
+    /// With hooks or a clock of the test's own, which `build` adds.
+    pub async fn start_built(
+        folder: tempfile::TempDir,
+        change: impl FnOnce(&mut Config),
+        build: impl FnOnce(Server) -> Server,
+    ) -> Self {
+        let running = build(Server::builder(config_in(&folder, change))).start().await.expect("the server starts");
         let base = format!("http://{}", running.http());
         Self { running, base, client: reqwest::Client::new(), folder }
     }
@@ -101,28 +105,53 @@ impl TestServer {
 
     /// Opens a socket, or answers the refusal.
     pub async fn try_connect(&self, query: &str, headers: &[(&str, &str)]) -> Result<Socket, (u16, String)> {
-        let stream = TcpStream::connect(self.running.http()).await.expect("connected");
-        stream.set_nodelay(true).expect("a socket option");
-        let mut request = http::Request::builder()
-            .uri(format!("ws://{}/ws?{query}", self.running.http()))
-            .header("host", "localhost")
-            .header("connection", "Upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", generate_key());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(()).expect("a request");
-        match client_async(request, stream).await {
-            Ok((socket, _)) => Ok(Socket { socket }),
-            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
-                let body = response.body().clone().unwrap_or_default();
-                Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
-            }
-            Err(error) => panic!("no answer to the handshake: {error}"),
-        }
+        open_socket(self.running.http(), query, headers).await
     }
+
+    /// What the metrics' port answers.
+    pub async fn metrics(&self) -> String {
+        let address = self.running.metrics().expect("metrics are on");
+        let response = self.client.get(format!("http://{address}/metrics")).send().await.expect("an answer");
+        response.text().await.expect("a text")
+    }
+}
+
+/// Opens a socket at a server, or answers the refusal.
+pub async fn open_socket(server: SocketAddr, query: &str, headers: &[(&str, &str)]) -> Result<Socket, (u16, String)> {
+    let stream = TcpStream::connect(server).await.expect("connected");
+    stream.set_nodelay(true).expect("a socket option");
+    let mut request = http::Request::builder()
+        .uri(format!("ws://{server}/ws?{query}"))
+        .header("host", "localhost")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", generate_key());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(()).expect("a request");
+    match client_async(request, stream).await {
+        Ok((socket, _)) => Ok(Socket { socket }),
+        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+            let body = response.body().clone().unwrap_or_default();
+            Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
+        }
+        Err(error) => panic!("no answer to the handshake: {error}"),
+    }
+}
+
+/// The defaults, but free ports and no development provider; and what `change` makes of that.
+pub fn config_in(folder: &tempfile::TempDir, change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+    config.socket.port = 0;
+    config.metrics.port = 0;
+    config.dev_provider.enabled = false;
+    config.dev_provider.port = 0;
+    config.shutdown_grace_sec = 2;
+    config.logger.level = "warn".into();
+    change(&mut config);
+    config
 }
 
 /// The server key of the default configuration as Basic credentials.

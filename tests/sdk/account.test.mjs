@@ -83,7 +83,7 @@ test("an updated account shows its new profile", async () => {
 test("a username that somebody has is refused", async () => {
   const [one, other] = [await signIn(), await signIn()];
   const answer = await refusal(client().updateAccount(one.session, { username: other.user }));
-  assert.deepEqual([answer.status, answer.code], [400, 3]);
+  assert.deepEqual([answer.status, answer.code], [409, 6]);
 });
 
 test("users are found by id and by name", async () => {

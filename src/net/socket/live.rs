@@ -10,9 +10,9 @@ use kizuna_protocol::{
 };
 use std::{
     collections::VecDeque,
-    future::Future,
+    future::{Future, poll_fn},
     panic::AssertUnwindSafe,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -113,21 +113,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     /// Serves the socket until it ends. A panic in a handler ends this socket and nothing else.
-    pub(super) async fn serve(
-        &mut self,
-        stopping: impl Future<Output = ()>,
-        dispatch: impl Fn(&Arc<Session>, Envelope) -> Verdict,
-    ) -> End {
-        let mut stopping = pin!(stopping);
+    pub(super) async fn serve(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Verdict) -> End {
         loop {
-            let step = std::future::poll_fn(|context| {
-                if stopping.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(Step::End(End::Close(Close::SHUTTING_DOWN)));
-                }
-                self.poll_step(context)
-            })
-            .await;
-            let message = match step {
+            let message = match poll_fn(|context| self.poll_step(context)).await {
                 Step::Frame(message) => message,
                 Step::End(end) => return end,
             };
@@ -397,7 +385,7 @@ mod tests {
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
         let mut live = LiveSocket::new(socket, session.clone(), TIMING);
         let serving = tokio::spawn(async move {
-            let end = live.serve(std::future::pending(), pong).await;
+            let end = live.serve(pong).await;
             live.close(end.clone()).await;
             end
         });
@@ -483,7 +471,7 @@ mod tests {
         let mut live = LiveSocket::new(socket, session(), TIMING);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
-        let end = live.serve(std::future::pending(), |_, _| panic!("on purpose")).await;
+        let end = live.serve(|_, _| panic!("on purpose")).await;
         assert_eq!(end, End::Close(Close::INTERNAL_ERROR));
     }
 }

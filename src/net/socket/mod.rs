@@ -178,9 +178,12 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     if registered.is_err() {
         session.outbound().close(Close::DISCONNECTED);
     }
+    // A stop closes every socket that is registered; one that registers afterwards has to see to it itself.
+    if lifecycle.is_draining() {
+        session.outbound().close(Close::SHUTTING_DOWN);
+    }
     let mut live = LiveSocket::new(socket, session.clone(), timing);
-    let end =
-        live.serve(lifecycle.draining(), |session, envelope| envelopes::dispatch(services, session, envelope)).await;
+    let end = live.serve(|session, envelope| envelopes::dispatch(services, session, envelope)).await;
     // Others hear of the leave before this client sees its close frame.
     services.realtime.disconnect(&session);
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
