@@ -154,7 +154,8 @@ fn serve(settings: Settings) -> Result<(), Failure> {
         lifecycle::survive_file_size_limit().map_err(Failure::new)?;
         let running = Server::builder(config).start().await?;
         announce(&running);
-        tracing::info!(signal = signals.next().await, "stopping");
+        let signal = signals.next().await;
+        tracing::info!(signal, "stopping");
         let drained = running.stop().await;
         tracing::info!(drained, "stopped");
         Ok(())

@@ -333,7 +333,7 @@ async fn no_token_and_no_claim_is_in_a_log_at_debug_level() {
     assert_eq!(status, 200);
     secrets.session(&session);
     let query = format!("token={}&format=json", text(&session["token"]));
-    let mut socket: Socket = open_socket(server.http, &query, &[]).await.ok().expect("opens");
+    let mut socket: Socket = open_socket(server.http, &query, &[]).await.expect("opens");
     assert_eq!(socket.ask(json!({ "ping": {} })).await, json!({ "pong": {} }));
     let (status, fresh) =
         post("/v2/account/session/refresh", SERVER_KEY, json!({ "token": session["refresh_token"] })).await;

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::process::{PLAIN, Process, kizuna};
+use common::{
+    PATIENCE,
+    process::{PLAIN, Process, kizuna},
+};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -15,6 +18,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+use tokio::{sync::Semaphore, time::timeout};
 
 async fn sign_in(client: &reqwest::Client, http: SocketAddr, id: &str, create: bool) -> Option<Value> {
     let response = client
@@ -38,18 +42,23 @@ fn user_of(session: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_under_login_load_every_account_whose_answer_a_client_saw_is_there() {
     const CLIENTS: usize = 16;
+    const ENOUGH: u32 = 200;
     let data = tempfile::tempdir().expect("a folder");
     let server = Process::start(data.path(), PLAIN);
     let http = server.http;
     let killed = Arc::new(AtomicBool::new(false));
+    let answers = Arc::new(Semaphore::new(0));
     let clients = (0..CLIENTS).map(|client| {
-        let killed = killed.clone();
+        let (killed, answers) = (killed.clone(), answers.clone());
         tokio::spawn(async move {
             let (http_client, mut seen) = (reqwest::Client::new(), HashMap::new());
             for number in 0.. {
                 let id = format!("client-{client}-{number}");
                 match sign_in(&http_client, http, &id, true).await {
-                    Some(session) => drop(seen.insert(id, user_of(&session))),
+                    Some(session) => {
+                        drop(seen.insert(id, user_of(&session)));
+                        answers.add_permits(1);
+                    }
                     None if killed.load(Ordering::SeqCst) => break,
                     None => panic!("a sign-in failed before the kill"),
                 }
@@ -59,7 +68,7 @@ async fn after_kill_9_under_login_load_every_account_whose_answer_a_client_saw_i
     });
     let clients: Vec<_> = clients.collect();
     // Enough for commits to be under way all the time; how many accounts there are then does not matter.
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    timeout(PATIENCE, answers.acquire_many(ENOUGH)).await.expect("answers in time").expect("open").forget();
     killed.store(true, Ordering::SeqCst);
     server.signal("-KILL");
     let mut seen = HashMap::new();

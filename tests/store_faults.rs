@@ -66,7 +66,7 @@ async fn when_nothing_can_be_written_it_says_so_serves_the_rest_and_recovers() {
     assert_eq!(ask(&server, "GET", "/v2/account", &bearer, Value::Null).await.0, 200, "a failed log-out is none");
     assert_eq!(sign_in_at(&server, "player-a").await.0, 200, "who has an account signs in");
     let query = format!("token={}&format=json", text(&session["token"]));
-    let mut socket = common::open_socket(server.http, &query, &[]).await.ok().expect("opens");
+    let mut socket = common::open_socket(server.http, &query, &[]).await.expect("opens");
     socket.create_match().await;
     drop(socket);
 

@@ -15,7 +15,7 @@ pub mod users;
 #[cfg(test)]
 mod hooked_tests;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::{
     clock::{Clock, Entropy},

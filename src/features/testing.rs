@@ -12,20 +12,23 @@ use crate::{
     telemetry::Metrics,
 };
 use kizuna_protocol::{api, code::Code};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// When tests take place.
 pub(super) const NOW: i64 = 1_800_000_000;
+/// The user whose token [`World::token`] is.
+pub(crate) const USER: Uuid = Uuid::from_u128(7);
 
-pub(super) struct World {
-    pub(super) services: Services,
+pub(crate) struct World {
+    pub(crate) services: Services,
     dir: TempDir,
 }
 
 impl World {
     /// A server without hooks.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {}, Hooks::builder())
     }
 
@@ -46,6 +49,12 @@ impl World {
         self.services.store.close();
         let services = open(config, &self.dir, Hooks::builder(), self.services.clock.clone());
         Self { services, dir: self.dir }
+    }
+
+    /// A good session token of [`USER`], who has no account.
+    pub(crate) fn token(&self) -> String {
+        let token_id = self.services.tokens.new_token_id();
+        self.services.tokens.issue(token_id, USER, "player", &BTreeMap::new()).token
     }
 
     pub(super) fn later(&self, seconds: i64) {

@@ -39,6 +39,11 @@ impl Drop for Connection {
 /// Serves HTTP on `listener` until the server drains. Connections run on as tasks of `lifecycle`.
 pub async fn serve(listener: TcpListener, http: Arc<Http>, lifecycle: Lifecycle) {
     let permits = Arc::new(Semaphore::new(http.max_connections().min(Semaphore::MAX_PERMITS)));
+    each(listener, &lifecycle, |stream, peer| admit(stream, peer, &permits, &http, &lifecycle)).await;
+}
+
+/// Hands every connection of `listener` to `take` until the server drains.
+pub(super) async fn each(listener: TcpListener, lifecycle: &Lifecycle, take: impl Fn(TcpStream, SocketAddr)) {
     let mut draining = pin!(lifecycle.draining());
     loop {
         let accepted = tokio::select! {
@@ -47,7 +52,7 @@ pub async fn serve(listener: TcpListener, http: Arc<Http>, lifecycle: Lifecycle)
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &permits, &http, &lifecycle),
+            Ok((stream, peer)) => take(stream, peer),
             Err(error) => recover(&error).await,
         }
     }

@@ -103,7 +103,7 @@ fn is_same(given: &[u8], key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::testing::{USER, World};
+    use crate::features::testing::{USER, World};
 
     fn headers(lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -1,5 +1,6 @@
 //! The metrics listener: Prometheus text on `/metrics`, on a port of its own, for few and patient clients.
 
+use super::accept;
 use crate::lifecycle::Lifecycle;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,7 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use prometheus_client::{encoding::text::encode, registry::Registry};
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, net::TcpStream, sync::Semaphore, time::timeout};
 
 /// Scrapes at once; one more connection is closed.
@@ -25,26 +26,15 @@ const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8
 /// Serves the metrics of `registry` until the server drains.
 pub async fn serve(listener: TcpListener, registry: Arc<Registry>, lifecycle: Lifecycle) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut draining = pin!(lifecycle.draining());
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut draining => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
-                let registry = Arc::clone(&registry);
-                lifecycle.spawn(async move {
-                    let _permit = permit;
-                    let _ = timeout(SCRAPE_TIME, scrape(stream, &registry)).await;
-                });
-            }
-            // Out of file descriptors, most likely: only time frees some.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
+    let take = |stream: TcpStream, _| {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { return };
+        let registry = Arc::clone(&registry);
+        lifecycle.spawn(async move {
+            let _permit = permit;
+            let _ = timeout(SCRAPE_TIME, scrape(stream, &registry)).await;
+        });
+    };
+    accept::each(listener, &lifecycle, take).await;
 }
 
 async fn scrape(stream: TcpStream, registry: &Registry) {

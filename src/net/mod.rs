@@ -24,8 +24,6 @@ pub mod respond;
 mod routes;
 mod rpc;
 pub mod socket;
-#[cfg(test)]
-mod testing;
 
 pub use accept::{Connection, serve};
 pub use http::{BadHeader, Http};
