@@ -28,7 +28,7 @@ section! {
     Config {
         /// Name of this node, 1 to 16 characters, one of its own for each node.
         name: String = "kizuna".into(),
-        /// Folder for everything that is kept: the store, and key sets that outlive a restart.
+        /// Folder for everything that is kept: the store, and the development provider's key.
         data_dir: PathBuf = "data".into(),
         /// Seconds that open requests and sockets are given to end when the server stops.
         shutdown_grace_sec: u64 = 5,

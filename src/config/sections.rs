@@ -45,7 +45,8 @@ section! {
         server_key: Secret = "defaultkey".into(),
         /// Connections open at once, sockets included; one more is closed at once.
         max_connections: usize = 32_768,
-        /// HTTP requests in work at once; one more is answered 503, code 14.
+        /// HTTP requests in work at once, each from the end of its body; one more is answered 503, code 14. Not counted:
+        /// /healthcheck and sockets.
         max_requests_in_flight: usize = 1024,
         /// Largest HTTP body in bytes as sent, and again once inflated; larger is answered 400, code 3 (429, code 8).
         max_request_size_bytes: usize = 262_144,
@@ -136,7 +137,7 @@ section! {
     Identity {
         /// Longest identity token in bytes.
         max_token_bytes: usize = 8_192,
-        /// Verifications under way at once; one more is answered 503, code 14.
+        /// Signatures checked at once, and sign-ins that wait for keys at once; one more of a kind is answered 503, code 14.
         max_verifications: usize = 256,
         /// Seconds after which a key set is fetched anew in the background.
         jwks_refresh_sec: u64 = 600,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// 404 when it is gone.
 pub async fn get_account(services: &Services, caller: &Caller) -> Result<api::Account, Error> {
     let found = services.store.account(caller.user_id);
-    let account = found.map_err(|error| error.into_error("Error retrieving user accounts."))?;
+    let account = found.map_err(|error| error.into_error("Error retrieving user account."))?;
     let account = account.ok_or_else(|| Error::not_found("Account not found."))?;
     Ok(to_message(services, account))
 }
