@@ -102,7 +102,8 @@ section! {
         previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a refresh token is good for.
         refresh_token_expiry_sec: u64 = 3_600,
-        /// Logged-out tokens to remember until they expire; one more log-out of a single session is answered 503, code 14.
+        /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
+        /// single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,
         /// True: a user's newest socket closes the older ones.
         single_socket: bool = false,
