@@ -215,7 +215,7 @@ async fn a_full_list_of_log_outs_refuses_every_kind_and_says_so() {
     assert_eq!(said(logout(&world, &caller, &sessions[1].token, "").await).0, Code::Unavailable);
     assert_eq!(said(world.caller(&sessions[1].token)), OK);
     assert_eq!(said(logout(&world, &caller, "", "").await).0, Code::Unavailable);
-    assert_eq!(said(super::super::account::delete_account(&world.services, &caller).await).0, Code::Unavailable);
+    assert_eq!(said(account::delete_account(&world.services, &caller).await).0, Code::Unavailable);
     assert_eq!(said(world.caller(&sessions[1].token)), OK);
     world.services.clock.advance_seconds(4_000);
     world.services.tokens.purge();

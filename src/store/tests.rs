@@ -402,6 +402,6 @@ fn cpu_ms(name: &str) -> u64 {
 fn the_database_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let fresh = Fresh::new();
-    let mode = std::fs::metadata(fresh.dir.path().join(&fresh.config.file)).unwrap().permissions().mode();
+    let mode = fs::metadata(fresh.dir.path().join(&fresh.config.file)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
