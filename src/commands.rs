@@ -19,6 +19,8 @@ use std::{
 
 /// Exit status for a configuration that is not in order (sysexits.h, EX_CONFIG).
 const BAD_CONFIG: u8 = 78;
+/// Exit status after a second signal during the grace.
+const ENDED_BY_SIGNAL: u8 = 130;
 /// How long `healthcheck` waits.
 const HEALTH_WAIT: Duration = Duration::from_secs(5);
 
@@ -156,7 +158,16 @@ fn serve(settings: Settings) -> Result<(), Failure> {
         announce(&running);
         let signal = signals.next().await;
         tracing::info!(signal, "stopping");
-        let drained = running.stop().await;
+        // Whoever asks twice does not want to wait for the grace.
+        let drained = tokio::select! {
+            drained = running.stop() => drained,
+            signal = signals.next() => {
+                tracing::warn!(signal, "ended before everything had stopped");
+                complain("ended by a second signal");
+                // Not by returning: that would wait for threads that may be the reason for the second signal.
+                std::process::exit(i32::from(ENDED_BY_SIGNAL));
+            }
+        };
         tracing::info!(drained, "stopped");
         Ok(())
     })

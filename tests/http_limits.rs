@@ -3,6 +3,7 @@
 mod common;
 
 use common::{PATIENCE, raw::Server};
+use kizuna::config::Webhook;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -181,18 +182,37 @@ async fn a_slow_body_and_a_slow_request_are_answered() {
 }
 
 #[tokio::test]
-async fn one_request_too_many_is_refused_and_the_others_go_on() {
+async fn one_request_too_many_is_refused_but_not_the_question_whether_the_server_is_well() {
+    let hook = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", hook.local_addr().unwrap());
+    let server = Server::with(|config| {
+        config.socket.max_requests_in_flight = 1;
+        config.hooks.webhook = vec![Webhook { name: "slow".into(), url, timeout_ms: 30_000, ..Webhook::default() }];
+        config.hooks.before.push("slow".into());
+    })
+    .await;
+    let mut first = server.connect().await;
+    first.send(custom(r#"{"id":"in-work-now"}"#)).await;
+    let asked = hook.accept().await.unwrap();
+    let answer = server.ask(&custom(r#"{"id":"one-too-many"}"#)).await;
+    assert_eq!(answer.short(), (503, r#"{"code":14,"message":"Too many requests in flight."}"#));
+    assert_eq!(server.ask(OK).await.status, 200);
+    assert_eq!(server.ask("GET /ws HTTP/1.1\r\nhost: x\r\n\r\n").await.status, 401, "judged, not turned away");
+    drop(asked);
+}
+
+#[tokio::test]
+async fn slow_bodies_keep_nobody_out() {
     let server = Server::with(|config| config.socket.max_requests_in_flight = 1).await;
     let mut slow = server.connect().await;
-    slow.send(format!("{CUSTOM}content-length: 17\r\n\r\n")).await;
+    slow.send(format!("{CUSTOM}content-length: 18\r\n\r\n")).await;
     while server.services.metrics.http_in_flight.get() == 0 {
         tokio::task::yield_now().await;
     }
-    let answer = server.ask(OK).await;
-    assert_eq!(answer.short(), (503, r#"{"code":14,"message":"Too many requests in flight."}"#));
-    slow.send(r#"{"id":"unhurried"}"#.get(..17).unwrap()).await;
-    assert_ne!(slow.answer().await.status, 503);
-    assert_eq!(server.ask(OK).await.status, 200);
+    assert_eq!(server.ask(&custom(r#"{"id":"in-a-hurry"}"#)).await.status, 200);
+    slow.send(r#"{"id":"unhurried"}"#).await;
+    assert_eq!(slow.answer().await.status, 200);
+    assert_eq!(server.ask(&custom(r#"{"id":"afterwards"}"#)).await.status, 200, "places are given back");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented, trust_rules::judge_trust};
+use super::{AccountId, Config, Documented, Secret, trust_rules::judge_trust};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -92,6 +92,7 @@ impl Config {
             (self.socket.outgoing_queue_size, "socket.outgoing_queue_size"),
             (self.socket.outgoing_queue_bytes, "socket.outgoing_queue_bytes"),
             (self.socket.max_sockets_per_user, "socket.max_sockets_per_user"),
+            (self.socket.write_buffer_size_bytes, "socket.write_buffer_size_bytes"),
             (self.store.read_connections, "store.read_connections"),
             (self.store.write_queue_size, "store.write_queue_size"),
             (self.store.group_commit_size, "store.group_commit_size"),
@@ -106,7 +107,18 @@ impl Config {
             check(value >= 1, path, "1 or more")?;
         }
         check(self.socket.read_buffer_size_bytes >= 256, "socket.read_buffer_size_bytes", "256 or more")?;
-        check(self.socket.ping_period_ms >= 1, "socket.ping_period_ms", "1 or more")?;
+        for (value, path) in [
+            (self.socket.ping_period_ms, "socket.ping_period_ms"),
+            (u64::from(self.socket.ping_backoff_threshold), "socket.ping_backoff_threshold"),
+            (self.socket.read_timeout_ms, "socket.read_timeout_ms"),
+            (self.socket.idle_timeout_ms, "socket.idle_timeout_ms"),
+            (self.socket.request_timeout_ms, "socket.request_timeout_ms"),
+            (self.socket.write_wait_ms, "socket.write_wait_ms"),
+            (self.socket.close_ack_wait_ms, "socket.close_ack_wait_ms"),
+        ] {
+            check(value >= 1, path, "1 or more")?;
+        }
+        check(is_plain_name(&self.store.file), "store.file", "the name of a file in data_dir, without a path")?;
         check(
             self.socket.ping_period_ms < self.socket.pong_wait_ms,
             "socket.ping_period_ms",
@@ -133,8 +145,9 @@ impl Config {
         let session = &self.session;
         check(!self.socket.server_key.expose().is_empty(), "socket.server_key", "not empty")?;
         check(!self.runtime.http_key.expose().is_empty(), "runtime.http_key", "not empty")?;
-        check(!session.encryption_key.expose().is_empty(), "session.encryption_key", "not empty")?;
-        check(!session.refresh_encryption_key.expose().is_empty(), "session.refresh_encryption_key", "not empty")?;
+        for (key, path) in self.signing_keys() {
+            check(!key.expose().is_empty(), path, "not empty")?;
+        }
         let kinds = [
             std::iter::once(&session.encryption_key).chain(&session.previous_encryption_keys).collect::<Vec<_>>(),
             std::iter::once(&session.refresh_encryption_key).chain(&session.previous_refresh_encryption_keys).collect(),
@@ -187,6 +200,19 @@ impl Config {
         check(bridged || !trusts, "hooks.before", "a list with \"bridge\" in it, since somebody is trusted")
     }
 
+    /// Every key under which tokens are believed, those of earlier times too, with its path.
+    fn signing_keys(&self) -> impl Iterator<Item = (&Secret, &'static str)> {
+        let session = &self.session;
+        let now = [
+            (&session.encryption_key, "session.encryption_key"),
+            (&session.refresh_encryption_key, "session.refresh_encryption_key"),
+        ];
+        let earlier = session.previous_encryption_keys.iter().map(|key| (key, "session.previous_encryption_keys"));
+        let refresh = session.previous_refresh_encryption_keys.iter();
+        let earlier = earlier.chain(refresh.map(|key| (key, "session.previous_refresh_encryption_keys")));
+        now.into_iter().chain(earlier)
+    }
+
     /// What must not be reachable from outside with the keys that everybody knows.
     fn validate_exposure(&self, socket: IpAddr, provider: IpAddr) -> Result<(), ConfigError> {
         if self.dev_provider.enabled {
@@ -202,18 +228,15 @@ impl Config {
             )?;
         }
         let defaults = Self::default();
-        for (key, default, path) in [
-            (&self.socket.server_key, &defaults.socket.server_key, "socket.server_key"),
-            (&self.session.encryption_key, &defaults.session.encryption_key, "session.encryption_key"),
-            (
-                &self.session.refresh_encryption_key,
-                &defaults.session.refresh_encryption_key,
-                "session.refresh_encryption_key",
-            ),
-            (&self.runtime.http_key, &defaults.runtime.http_key, "runtime.http_key"),
-        ] {
+        let defaults_of_tokens = [&defaults.session.encryption_key, &defaults.session.refresh_encryption_key];
+        let of_tokens = self.signing_keys().map(|(key, path)| (!defaults_of_tokens.contains(&key), path));
+        let own = [
+            (self.socket.server_key != defaults.socket.server_key, "socket.server_key"),
+            (self.runtime.http_key != defaults.runtime.http_key, "runtime.http_key"),
+        ];
+        for (is_own, path) in own.into_iter().chain(of_tokens) {
             check(
-                socket.is_loopback() || key != default,
+                socket.is_loopback() || is_own,
                 path,
                 "a key of your own while socket.address is not a loopback address: everybody knows the default \
                  (try: openssl rand -hex 32)",
@@ -225,6 +248,10 @@ impl Config {
 
 fn check(holds: bool, path: &str, allowed: &str) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::new(path, format!("allowed is {allowed}"))) }
+}
+
+fn is_plain_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0'])
 }
 
 fn address(path: &str, value: &str) -> Result<IpAddr, ConfigError> {
@@ -339,6 +366,41 @@ mod tests {
         let error = from("[socket]\naddress = \"0.0.0.0\"\n[dev_provider]\nenabled = false\n", &[]).expect_err("open");
         assert_eq!(error.path, "socket.server_key");
         assert!(error.what.contains("openssl rand"), "names the fix: {error}");
+    }
+
+    #[test]
+    fn earlier_keys_are_judged_as_the_current_ones() {
+        let outside = "[socket]\naddress = \"0.0.0.0\"\nserver_key = \"s\"\n[runtime]\nhttp_key = \"h\"\n\
+            [dev_provider]\nenabled = false\n[session]\nencryption_key = \"a\"\nrefresh_encryption_key = \"b\"\n";
+        from(outside, &[]).expect("keys of one's own");
+        for kind in ["previous_encryption_keys", "previous_refresh_encryption_keys"] {
+            for default in ["defaultencryptionkey", "defaultrefreshencryptionkey"] {
+                let error =
+                    from(&format!("{outside}{kind} = [\"c\", \"{default}\"]\n"), &[]).expect_err("known to all");
+                assert_eq!(error.path, format!("session.{kind}"));
+            }
+            let error = from(&format!("[session]\n{kind} = [\"\"]\n"), &[]).expect_err("empty");
+            assert_eq!(error.to_string(), format!("session.{kind}: allowed is not empty"));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_at_zero_is_refused() {
+        for key in [
+            "ping_backoff_threshold",
+            "read_timeout_ms",
+            "idle_timeout_ms",
+            "request_timeout_ms",
+            "write_wait_ms",
+            "close_ack_wait_ms",
+            "write_buffer_size_bytes",
+        ] {
+            let error = from(&format!("[socket]\n{key} = 0\n"), &[]).expect_err("zero");
+            assert_eq!(error.path, format!("socket.{key}"));
+        }
+        for file in ["", ".", "..", "../x", "a/b", "/x"] {
+            assert_eq!(from(&format!("[store]\nfile = \"{file}\"\n"), &[]).expect_err("a path").path, "store.file");
+        }
     }
 
     #[test]

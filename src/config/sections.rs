@@ -45,7 +45,8 @@ section! {
         server_key: Secret = "defaultkey".into(),
         /// Connections open at once, sockets included; one more is closed at once.
         max_connections: usize = 32_768,
-        /// HTTP requests in work at once; one more is answered 503, code 14.
+        /// HTTP requests in work at once, each from the end of its body; one more is answered 503, code 14. Not counted:
+        /// /healthcheck and sockets.
         max_requests_in_flight: usize = 1024,
         /// Largest HTTP body in bytes as sent, and again once inflated; larger is answered 400, code 3 (429, code 8).
         max_request_size_bytes: usize = 262_144,
@@ -101,7 +102,8 @@ section! {
         previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a refresh token is good for.
         refresh_token_expiry_sec: u64 = 3_600,
-        /// Logged-out tokens to remember until they expire; one more log-out of a single session is answered 503, code 14.
+        /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
+        /// single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,
         /// True: a user's newest socket closes the older ones.
         single_socket: bool = false,
@@ -136,7 +138,7 @@ section! {
     Identity {
         /// Longest identity token in bytes.
         max_token_bytes: usize = 8_192,
-        /// Verifications under way at once; one more is answered 503, code 14.
+        /// Signatures checked at once, and sign-ins that wait for keys at once; one more of a kind is answered 503, code 14.
         max_verifications: usize = 256,
         /// Seconds after which a key set is fetched anew in the background.
         jwks_refresh_sec: u64 = 600,

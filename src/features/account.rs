@@ -1,7 +1,7 @@
 //! The caller's own account: read, update, delete; and the ban, which no client can ask for (spec/auth-and-accounts.md sections
 //! 8 and 14).
 
-use super::{Caller, Services, rules, users};
+use super::{Caller, Services, rules, session, users};
 use crate::{
     error::Error,
     store::{Account, AccountChanges, Updated},
@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// 404 when it is gone.
 pub async fn get_account(services: &Services, caller: &Caller) -> Result<api::Account, Error> {
     let found = services.store.account(caller.user_id);
-    let account = found.map_err(|error| error.into_error("Error retrieving user accounts."))?;
+    let account = found.map_err(|error| error.into_error("Error retrieving user account."))?;
     let account = account.ok_or_else(|| Error::not_found("Account not found."))?;
     Ok(to_message(services, account))
 }
@@ -101,32 +101,47 @@ fn fitted(name: &str, mut value: String, most: usize) -> Result<String, Error> {
 /// no error.
 ///
 /// # Errors
-/// 500 or 503 when that could not be stored; then the account is still there.
+/// 500 or 503 when that could not be stored: the account is still there, unless only the end of sign-ins that ran meanwhile
+/// could not; that holds until a restart. 503 when the list of log-outs is full.
 pub async fn delete_account(services: &Services, caller: &Caller) -> Result<(), Error> {
+    session::room_to_end_all(services, caller.user_id)?;
     let before = services.tokens.next_order();
     let deleted = services.store.delete_account(caller.user_id, false, before).await;
     if deleted.map_err(|error| error.into_error("Error deleting user account."))? {
-        services.tokens.apply(services.tokens.user_before(caller.user_id, before));
-        services.realtime.disconnect_user(caller.user_id);
+        end_everything(services, caller.user_id).await?;
     }
     Ok(())
 }
 
-/// Bans an account (its tokens end, and its sockets are told and closed) or lifts the ban (its old tokens stay as they are). `false`: there is
+/// Bans an account (its tokens end and its sockets close) or lifts the ban (its old tokens stay as they are). `false`: there is
 /// no such account.
 ///
 /// # Errors
-/// 500 or 503 when that could not be stored; then nothing has changed.
+/// As [`delete_account`].
 pub async fn set_disabled(services: &Services, user_id: Uuid, disabled: bool) -> Result<bool, Error> {
+    if disabled {
+        session::room_to_end_all(services, user_id)?;
+    }
     let before = services.tokens.next_order();
     let found = services.store.set_disabled(user_id, disabled, before).await;
     let found = found.map_err(|error| error.into_error("Error updating user account."))?;
     if found && disabled {
-        services.tokens.apply(services.tokens.user_before(user_id, before));
+        // Told before they are closed; a socket's first reason to close stays.
         let (notice, now) = (services.entropy.uuid(), services.clock.unix_seconds());
         services.realtime.disconnect_banned(user_id, notice, now);
+        end_everything(services, user_id).await?;
     }
     Ok(found)
+}
+
+/// The order that was written with the change was drawn before it took effect: a sign-in may have drawn a later one and still
+/// have read the row as it was. One drawn now is later than all of these.
+async fn end_everything(services: &Services, user_id: Uuid) -> Result<(), Error> {
+    let all = services.tokens.user_now(user_id);
+    // In force before it is on disk: whatever becomes of the second write, the change itself stands.
+    services.tokens.apply(all);
+    services.realtime.disconnect_user(user_id);
+    session::revoke(services, vec![all]).await
 }
 
 #[cfg(test)]

@@ -130,3 +130,23 @@ async fn nobody_is_banned_who_is_not_there_and_the_system_never() {
     assert_eq!(super::set_disabled(&world.services, nobody, true).await.ok(), Some(false));
     assert_eq!(said(super::set_disabled(&world.services, Uuid::nil(), true).await).0, Code::Internal);
 }
+
+#[tokio::test]
+async fn a_sign_in_that_overlaps_a_ban_or_a_deletion_does_not_survive_it() {
+    let world = World::new();
+    let tokens = &world.services.tokens;
+    for is_ban in [true, false] {
+        let player = world.player(if is_ban { "player-1" } else { "player-2" }).await;
+        let ending = async {
+            match is_ban {
+                true => super::set_disabled(&world.services, player.user_id, true).await.map(drop),
+                false => super::delete_account(&world.services, &player).await,
+            }
+        };
+        // Polled in this order: the id is taken after the write was queued, as by a sign-in that still finds the row.
+        let (ended, token_id) = tokio::join!(biased; ending, async { tokens.new_token_id() });
+        ended.unwrap();
+        let pair = tokens.issue(token_id, player.user_id, &player.username, &Default::default());
+        assert!(tokens.verify_session(&pair.token).is_err() && tokens.verify_refresh(&pair.refresh_token).is_err());
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Caller, Client, Services};
 use crate::{
     error::Error,
-    identity::session::{Kind, Revocation, SessionClaims, SessionTokens},
+    identity::session::{Full, Kind, Revocation, SessionClaims, SessionTokens},
     lifecycle::Lifecycle,
     store::{self, Identifier, Store, StoreError},
 };
@@ -81,13 +81,24 @@ pub async fn session_logout(
     let of = |kind, claims: Option<SessionClaims>| claims.and_then(|claims| services.tokens.token(kind, &claims));
     let named: Vec<_> = of(Kind::Session, session).into_iter().chain(of(Kind::Refresh, refresh)).collect();
     if named.is_empty() {
+        room_to_end_all(services, caller.user_id)?;
         return revoke(services, vec![services.tokens.user_now(caller.user_id)]).await;
     }
-    services.tokens.room_for(named.len()).map_err(|full| {
-        tracing::warn!(%full, "a log-out is refused");
-        Error::unavailable("Too many sessions have been logged out lately. Try again.")
-    })?;
+    services.tokens.room_for(named.len()).map_err(no_room)?;
     revoke(services, named).await
+}
+
+/// Whether the end of all of a user's sessions can be remembered.
+///
+/// # Errors
+/// 503 when the list of log-outs is full.
+pub(super) fn room_to_end_all(services: &Services, user_id: Uuid) -> Result<(), Error> {
+    services.tokens.room_for_user(user_id).map_err(no_room)
+}
+
+fn no_room(full: Full) -> Error {
+    tracing::warn!(%full, "a log-out is refused");
+    Error::unavailable("Too many sessions have been logged out lately. Try again.")
 }
 
 /// `Some(None)`: no token given. `None`: a token that is not good, or another user's.
@@ -101,11 +112,12 @@ fn own_token(services: &Services, caller: &Caller, kind: Kind, token: &str) -> O
 
 /// Ends every session of a user that is older than the pair `token_id`: `session.single_session`.
 pub(super) async fn end_older(services: &Services, user_id: Uuid, token_id: Uuid) -> Result<(), Error> {
+    room_to_end_all(services, user_id)?;
     revoke(services, vec![services.tokens.user_before_token(user_id, token_id)]).await
 }
 
 /// On disk first, then in force: an answered log-out survives a restart.
-async fn revoke(services: &Services, revocations: Vec<Revocation>) -> Result<(), Error> {
+pub(super) async fn revoke(services: &Services, revocations: Vec<Revocation>) -> Result<(), Error> {
     let rows = revocations.iter().copied().map(to_row).collect();
     services.store.revoke(rows).await.map_err(|error| error.into_error(REVOKE_FAILED))?;
     revocations.into_iter().for_each(|revocation| services.tokens.apply(revocation));

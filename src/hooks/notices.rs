@@ -114,7 +114,12 @@ impl Delivery {
     /// Delivers until the server stops. Costs nothing where no `after` webhook is listed and none waits.
     pub async fn run(self, life: Lifecycle) {
         while !life.is_draining() {
-            let wait = match self.deliver_due().await {
+            // A notice that is cut off here is delivered at the next start: at least once is what is promised.
+            let delivered = tokio::select! {
+                () = life.draining() => return,
+                delivered = self.deliver_due() => delivered,
+            };
+            let wait = match delivered {
                 Ok(()) => self.until_next(),
                 Err(error) => {
                     tracing::error!(%error, "notices cannot be read from the store, or written back");

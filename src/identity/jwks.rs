@@ -102,6 +102,13 @@ struct Shared {
     wanted: Notify,
 }
 
+/// What a request for a key gets.
+enum Turn {
+    Keys(Arc<Keys>),
+    /// The number of the attempt to wait for.
+    Await(u64),
+}
+
 #[derive(Clone, Copy)]
 struct Attempts {
     begun: u64,
@@ -152,10 +159,19 @@ impl KeySet {
         Ok(Self::Kept(Kept { shared, task }))
     }
 
+    /// A set that has the key `id`, if there is one without waiting.
+    pub(super) fn at_hand(&self, id: &str) -> Option<Arc<Keys>> {
+        let keys = match self {
+            Self::Held(held) => Some(held.current()),
+            Self::Kept(kept) => kept.shared.believed(),
+        };
+        keys.filter(|keys| keys.get(id).is_some())
+    }
+
     /// A set that has the key `id`, not to be exchanged while the caller uses it.
     pub(super) async fn with_key(&self, id: &str) -> Result<Arc<Keys>, Reason> {
         match self {
-            Self::Held(held) => Some(held.current()).filter(|keys| keys.get(id).is_some()).ok_or(Reason::UnknownKey),
+            Self::Held(_) => self.at_hand(id).ok_or(Reason::UnknownKey),
             Self::Kept(kept) => kept.shared.with_key(id).await,
         }
     }
@@ -163,12 +179,11 @@ impl KeySet {
 
 impl Shared {
     async fn with_key(&self, id: &str) -> Result<Arc<Keys>, Reason> {
-        let believed = self.believed();
-        if let Some(keys) = believed.as_ref().filter(|keys| keys.get(id).is_some()) {
-            return Ok(Arc::clone(keys));
-        }
         let mut attempts = self.attempts.subscribe();
-        let awaited = self.attempt_to_await(id, believed.is_some())?;
+        let awaited = match self.turn(id)? {
+            Turn::Keys(keys) => return Ok(keys),
+            Turn::Await(attempt) => attempt,
+        };
         let ended = attempts.wait_for(|attempts| attempts.ended >= awaited).await;
         // The sender ends with the task: the server is stopping.
         let succeeded = ended.map_err(|_| Reason::KeysUnavailable)?.last_succeeded;
@@ -188,12 +203,18 @@ impl Shared {
         (read_at.elapsed() < self.limits.max_age).then(|| Arc::clone(keys))
     }
 
-    /// Which attempt may bring the key `id`: the one under way; or a new one, if it is time for it.
-    fn attempt_to_await(&self, id: &str, has_set: bool) -> Result<u64, Reason> {
+    /// A set with the key `id`; or which attempt may bring it: the one under way, or a new one, if it is time for it.
+    fn turn(&self, id: &str) -> Result<Turn, Reason> {
         let mut asked = self.asked.lock();
+        // Read under the lock: an attempt that has ended by now has left its keys.
         let attempts = *self.attempts.borrow();
+        let believed = self.believed();
+        let has_set = believed.is_some();
+        if let Some(keys) = believed.filter(|keys| keys.get(id).is_some()) {
+            return Ok(Turn::Keys(keys));
+        }
         if attempts.under_way() {
-            return Ok(attempts.begun);
+            return Ok(Turn::Await(attempts.begun));
         }
         // Without any set the task tries again by itself: requests do not hurry it.
         if !has_set {
@@ -204,7 +225,7 @@ impl Shared {
         }
         self.attempts.send_modify(|attempts| attempts.begun += 1);
         self.wanted.notify_one();
-        Ok(attempts.begun + 1)
+        Ok(Turn::Await(attempts.begun + 1))
     }
 
     /// Begins an attempt because of the time, unless one is under way.
@@ -322,4 +343,26 @@ fn read_file(path: &std::path::Path, max_bytes: usize) -> Result<Vec<u8>, FetchE
 /// A fault of a key set that the configuration names, as a fault of the configuration.
 pub(super) fn refused_at_start(index: usize, key: &str, error: &FetchError) -> ConfigError {
     ConfigError::new(format!("identity.trust[{index}].jwks.{key}"), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_arrived_in_between_is_found_without_a_fetch() {
+        let limits = Limits::new(&Identity::default());
+        let set = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let shared = Shared {
+            limits,
+            last_good: RwLock::new(None),
+            attempts: watch::Sender::new(Attempts { begun: 1, ended: 0, last_succeeded: false }),
+            asked: Mutex::default(),
+            wanted: Notify::new(),
+        };
+        assert!(matches!(shared.turn("k"), Ok(Turn::Await(1))));
+        shared.end(Some(limits.parse(set.as_bytes()).unwrap()));
+        assert!(matches!(shared.turn("k"), Ok(Turn::Keys(_))));
+        assert!(!shared.attempts.borrow().under_way());
+    }
 }

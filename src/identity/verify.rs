@@ -5,7 +5,7 @@ use super::{
     fetch::{FetchError, HttpFetcher, KeyFetcher},
     jwks::{KeySet, Limits, Owner, Source, refused_at_start},
     jwt::{ParsedToken, parse_token},
-    keys::HeldKeys,
+    keys::{HeldKeys, Keys},
     metrics::Metrics,
     refusal::{Reason, Refusal, RefusalKind},
     trust::{Entry, Issuer},
@@ -63,6 +63,8 @@ pub struct Verifier {
     by_issuer: HashMap<Arc<str>, Vec<(usize, usize)>>,
     max_token_bytes: usize,
     under_way: Semaphore,
+    /// Those who wait for keys: apart from `under_way`, so that an issuer that hangs does not stop tokens whose keys are here.
+    waiting: Semaphore,
     clock: Clock,
     metrics: Metrics,
 }
@@ -104,6 +106,7 @@ impl Verifier {
             entries,
             max_token_bytes: config.max_token_bytes,
             under_way: Semaphore::new(config.max_verifications.min(Semaphore::MAX_PERMITS)),
+            waiting: Semaphore::new(config.max_verifications.min(Semaphore::MAX_PERMITS)),
             clock,
             metrics,
         }))
@@ -159,7 +162,6 @@ impl Verifier {
 
     async fn judge(&self, token: &str) -> Result<VerifiedIdentity, Refusal> {
         let nobody = |reason| Refusal { reason, entry: None };
-        let _permit = self.under_way.try_acquire().map_err(|_| nobody(Reason::Busy))?;
         let token = parse_token(token, self.max_token_bytes).map_err(nobody)?;
         let algorithm = self.algorithm(&token).map_err(nobody)?;
         let (entry, issuer) = self.entry_for(&token).ok_or_else(|| nobody(Reason::Issuer))?;
@@ -201,14 +203,17 @@ impl Verifier {
             return Err(Reason::Algorithm);
         }
         let id = token.key_id().ok_or(Reason::NoKeyId)?;
-        let keys = issuer.keys.with_key(id).await?;
+        let keys = self.keys_for(issuer, id).await?;
         let key = keys.get(id).ok_or(Reason::UnknownKey)?;
         if key.algorithm != algorithm {
             return Err(Reason::KeyAlgorithm);
         }
-        self.metrics.signature_checked();
-        if !key.verifies(token.signed.as_bytes(), &token.signature) {
-            return Err(Reason::BadSignature);
+        {
+            let _permit = self.under_way.try_acquire().map_err(|_| Reason::Busy)?;
+            self.metrics.signature_checked();
+            if !key.verifies(token.signed.as_bytes(), &token.signature) {
+                return Err(Reason::BadSignature);
+            }
         }
         let times = claims::judge_times(&token.claims, entry, self.clock.unix_seconds())?;
         claims::judge_client(&token, entry)?;
@@ -223,6 +228,14 @@ impl Verifier {
             issued_at: times.issued_at,
             claims: token.claims,
         })
+    }
+
+    async fn keys_for(&self, issuer: &Issuer, id: &str) -> Result<Arc<Keys>, Reason> {
+        if let Some(keys) = issuer.keys.at_hand(id) {
+            return Ok(keys);
+        }
+        let _permit = self.waiting.try_acquire().map_err(|_| Reason::Busy)?;
+        issuer.keys.with_key(id).await
     }
 }
 

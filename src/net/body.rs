@@ -17,23 +17,25 @@ use tokio::time::{Instant, timeout_at};
 /// How far Go's gzip reader has read when it finds that the body is none: it is not read again.
 const LOST_BEHIND_NO_GZIP: usize = 4096;
 
-/// Reads a body of at most `limit` bytes until `deadline`, and inflates it if it says it is deflated.
+/// Reads a body of at most `limit` bytes until `deadline`, and inflates it if it says it is deflated. `taken` counts what has
+/// been received, also where that comes to nothing.
 pub(super) async fn read(
     body: Incoming,
     headers: &HeaderMap,
     limit: usize,
     deadline: Instant,
+    taken: &mut usize,
 ) -> Result<Bytes, Failure> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let Ok(sent) = timeout_at(deadline, collect(body, limit)).await else {
+    let Ok(sent) = timeout_at(deadline, collect(body, limit, taken)).await else {
         return Err(Failure::Closing(Error::invalid_argument("http: request body read timeout")));
     };
     Ok(inflate(sent?, headers, limit)?)
 }
 
-async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
+async fn collect(mut body: Incoming, limit: usize, taken: &mut usize) -> Result<Bytes, Failure> {
     let too_large = || Failure::Closing(Error::invalid_argument("http: request body too large"));
     // Known beforehand: not a byte of it is read, nor asked for by "100 Continue".
     if body.size_hint().lower() > limit as u64 {
@@ -43,6 +45,7 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Failure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::Closing(Error::invalid_argument("unexpected EOF")))?;
         let Ok(data) = frame.into_data() else { continue };
+        *taken += data.len();
         if first.len().max(all.len()) + data.len() > limit {
             return Err(too_large());
         }

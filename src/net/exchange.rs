@@ -6,10 +6,10 @@ use super::{
     body,
     call::Call,
     cors, form,
-    http::{Http, Record},
+    http::{Http, InFlight, Record},
     matching::{self, Candidates, Target, Unclean},
     respond::{self, Failure, Response},
-    routes::{Body, Route},
+    routes::{Auth, Body, Route},
     rpc,
     socket::{self, Handshake},
 };
@@ -78,6 +78,7 @@ impl Http {
             return Err(wrong_method());
         }
         record.rpc = Some("RpcFunc");
+        let _in_flight = InFlight::enter(self)?;
         let answer = rpc::answer(&mut call, id, &self.services);
         record.user = call.user;
         answer
@@ -97,11 +98,12 @@ impl Http {
         let socket = &self.config().socket;
         let bytes = if is_form || route.body != Body::None {
             let deadline = started + Duration::from_millis(socket.read_timeout_ms);
-            body::read(body, call.headers, socket.max_request_size_bytes, deadline).await?
+            body::read(body, call.headers, socket.max_request_size_bytes, deadline, &mut record.bytes_in).await?
         } else {
             Bytes::new()
         };
-        record.bytes_in = bytes.len();
+        // Who asks whether the server is well must learn that it is busy from its metrics, not be told that it is gone.
+        let _in_flight = if route.auth == Auth::Nobody { None } else { Some(InFlight::enter(self)?) };
         *(if is_form { &mut call.form } else { &mut call.body }) = &bytes;
         let answer = (route.run)(&self.services, &mut call, route);
         record.user = call.user;

@@ -140,10 +140,7 @@ impl Http {
         started: Instant,
         record: &mut Record,
     ) -> Response {
-        let Some(_in_flight) = InFlight::enter(self) else {
-            self.metrics().http_refused.get_or_create(&KindLabels { kind: "requests_in_flight" }).inc();
-            return Failure::Api(Error::unavailable("Too many requests in flight.")).into_response();
-        };
+        let _open = Open::count(self);
         let deadline = started + Duration::from_millis(self.config().socket.request_timeout_ms);
         let exchange = self.exchange(request, connection, started, record);
         let failure = match guarded(exchange, deadline).await {
@@ -199,21 +196,40 @@ fn header(line: &str) -> Result<(HeaderName, HeaderValue), BadHeader> {
     parsed.ok_or_else(|| BadHeader(line.to_owned()))
 }
 
-/// A request in work, counted against `socket.max_requests_in_flight`.
-struct InFlight<'h>(&'h Http);
+/// A request between its head and its answer, for the metrics.
+struct Open<'h>(&'h Http);
+
+impl<'h> Open<'h> {
+    fn count(http: &'h Http) -> Self {
+        http.metrics().http_in_flight.inc();
+        Self(http)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.metrics().http_in_flight.dec();
+    }
+}
+
+/// A request in work, counted against `socket.max_requests_in_flight`. Taken once the body is there: a client that sends
+/// slowly must not keep the others out.
+pub(super) struct InFlight<'h>(&'h Http);
 
 impl<'h> InFlight<'h> {
-    fn enter(http: &'h Http) -> Option<Self> {
+    pub(super) fn enter(http: &'h Http) -> Result<Self, Failure> {
         let entered = Self(http);
-        http.metrics().http_in_flight.inc();
-        (http.in_flight.fetch_add(1, Relaxed) < http.config().socket.max_requests_in_flight).then_some(entered)
+        if http.in_flight.fetch_add(1, Relaxed) < http.config().socket.max_requests_in_flight {
+            return Ok(entered);
+        }
+        http.metrics().http_refused.get_or_create(&KindLabels { kind: "requests_in_flight" }).inc();
+        Err(Failure::Api(Error::unavailable("Too many requests in flight.")))
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
-        self.0.metrics().http_in_flight.dec();
     }
 }
 

@@ -203,6 +203,7 @@ fn open_exclusive(config: &config::Store, data_dir: &Path) -> Result<(File, Conn
     make_folder(data_dir).map_err(StoreError::other).map_err(in_folder)?;
     let folder = lock_folder(data_dir).map_err(in_folder)?;
     let path = data_dir.join(&config.file);
+    make_file(&path).map_err(StoreError::other).map_err(|error| error.in_file(&name_of(&path)))?;
     let conn = open_writer(config, &path).map_err(|error| error.in_file(&name_of(&path)))?;
     Ok((folder, conn, path))
 }
@@ -214,6 +215,18 @@ fn make_folder(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Makes the database's file, for its owner alone, if there is none; SQLite gives its log the same mode.
+fn make_file(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Takes the folder for this process. The system frees it when the process ends, however it ends.

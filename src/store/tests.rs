@@ -396,3 +396,12 @@ fn cpu_ms(name: &str) -> u64 {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     tasks.filter_map(|task| of(fs::read_to_string(task.ok()?.path().join("stat")).ok()?)).sum()
 }
+
+#[cfg(unix)]
+#[test]
+fn the_database_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let fresh = Fresh::new();
+    let mode = fs::metadata(fresh.dir.path().join(&fresh.config.file)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -250,6 +250,10 @@ fn tell(failing: &mut bool, failure: Option<&StoreError>, queue: &Queue) {
 /// Runs the jobs in one transaction and commits it. On an error none of them has happened.
 fn commit(conn: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let tx = Transaction(conn);
+    // Left by a commit whose own ROLLBACK failed.
+    if !conn.is_autocommit() {
+        db::run(&tx, "ROLLBACK", [])?;
+    }
     db::run(&tx, "BEGIN IMMEDIATE", [])?;
     let done = run_all(&tx, jobs).and_then(|()| db::run(&tx, "COMMIT", []).map(drop));
     if done.is_err() && !conn.is_autocommit() {

@@ -318,13 +318,31 @@ async fn row_34_verifications_under_way_are_bounded() {
     let provider = Provider::with(&[rsa_jwk("rsa", &RSA)]);
     let bridge = bridge(&Identity { max_verifications: 1, ..config() }, &provider);
     let good = token(&json!({}));
-    // The first waits for the keys and holds the only permit.
+    // The first waits for the keys and holds the only place for that.
     let (first, second) = tokio::join!(bridge.verifier.verify(&good), bridge.verifier.verify(&good));
     first.expect("good");
     let refusal = second.expect_err("one too many");
     assert_eq!(refusal.kind(), RefusalKind::Busy);
     assert_eq!(Error::from(refusal).code(), Code::Unavailable);
     signed_in(&bridge).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_that_is_waited_for_stops_no_known_one() {
+    let provider = Provider::with(&[rsa_jwk("rsa", &RSA)]);
+    let bridge = bridge(&Identity { max_verifications: 1, ..config() }, &provider);
+    signed_in(&bridge).await;
+    pass(60).await;
+    provider.says(Says::Nothing);
+    let unknown = by_unknown_key(1);
+    let (first, second, known) = tokio::join!(
+        bridge.verifier.verify(&unknown),
+        bridge.verifier.verify(&unknown),
+        bridge.verifier.verify(&token(&json!({})))
+    );
+    assert_eq!(first.expect_err("the provider hangs").kind(), RefusalKind::KeysUnavailable);
+    assert_eq!(second.expect_err("one too many").kind(), RefusalKind::Busy);
+    known.expect("its key is here");
 }
 
 #[tokio::test(start_paused = true)]

@@ -231,6 +231,14 @@ impl SessionTokens {
         self.0.denied.room_for(more)
     }
 
+    /// Whether the end of all of a user's tokens can be remembered; one that is remembered already takes no more room.
+    ///
+    /// # Errors
+    /// It cannot; see `session.max_revoked_tokens`.
+    pub fn room_for_user(&self, user_id: Uuid) -> Result<(), Full> {
+        self.0.denied.room_for_user(user_id)
+    }
+
     /// Remembers a revocation that is on disk, or was found there at the start.
     pub fn apply(&self, revocation: Revocation) {
         if let Revocation::UserBefore { before, .. } = revocation {

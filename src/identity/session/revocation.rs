@@ -41,9 +41,9 @@ pub enum Revocation {
     },
 }
 
-/// No room for another revoked token.
+/// No room for another revoked token or user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("as many tokens as session.max_revoked_tokens are revoked already")]
+#[error("as many tokens and users as session.max_revoked_tokens are logged out already")]
 pub struct Full;
 
 #[derive(Clone, Copy)]
@@ -57,15 +57,15 @@ pub(super) struct DenyList {
     users: DashMap<Uuid, UserBefore>,
     sessions: DashMap<Uuid, i64>,
     refreshes: DashMap<Uuid, i64>,
-    /// Length of `sessions` and `refreshes` together: counting the shards of a map takes all their locks.
-    tokens: AtomicUsize,
-    max_tokens: usize,
+    /// Length of the three together: counting the shards of a map takes all their locks.
+    held: AtomicUsize,
+    most: usize,
 }
 
 impl DenyList {
-    pub(super) fn new(max_tokens: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         let (users, sessions, refreshes) = (DashMap::new(), DashMap::new(), DashMap::new());
-        Self { users, sessions, refreshes, tokens: AtomicUsize::new(0), max_tokens }
+        Self { users, sessions, refreshes, held: AtomicUsize::new(0), most }
     }
 
     fn tokens_of(&self, kind: Kind) -> &DashMap<Uuid, i64> {
@@ -85,15 +85,22 @@ impl DenyList {
     }
 
     pub(super) fn room_for(&self, more: usize) -> Result<(), Full> {
-        let held = self.tokens.load(Ordering::Relaxed);
-        if held.saturating_add(more) > self.max_tokens { Err(Full) } else { Ok(()) }
+        let held = self.held.load(Ordering::Relaxed);
+        if held.saturating_add(more) > self.most { Err(Full) } else { Ok(()) }
+    }
+
+    pub(super) fn room_for_user(&self, user_id: Uuid) -> Result<(), Full> {
+        if self.users.contains_key(&user_id) { Ok(()) } else { self.room_for(1) }
     }
 
     pub(super) fn add(&self, revocation: Revocation) {
         match revocation {
             Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
                 let new = UserBefore { before, at_unix, expires_unix };
-                self.users.entry(user_id).and_modify(|old| *old = old.merged(new)).or_insert(new);
+                self.users.entry(user_id).and_modify(|old| *old = old.merged(new)).or_insert_with(|| {
+                    self.held.fetch_add(1, Ordering::Relaxed);
+                    new
+                });
             }
             Revocation::SessionToken { token_id, expires_unix, .. } => {
                 self.add_token(Kind::Session, token_id, expires_unix);
@@ -107,26 +114,27 @@ impl DenyList {
     fn add_token(&self, kind: Kind, token_id: Uuid, expires_unix: i64) {
         let keep = |old: &mut i64| *old = (*old).max(expires_unix);
         self.tokens_of(kind).entry(token_id).and_modify(keep).or_insert_with(|| {
-            self.tokens.fetch_add(1, Ordering::Relaxed);
+            self.held.fetch_add(1, Ordering::Relaxed);
             expires_unix
         });
     }
 
     pub(super) fn purge(&self, now: i64) {
-        self.users.retain(|_, user| user.expires_unix > now);
+        let keep = |expires_unix: i64| {
+            let keep = expires_unix > now;
+            if !keep {
+                self.held.fetch_sub(1, Ordering::Relaxed);
+            }
+            keep
+        };
+        self.users.retain(|_, user| keep(user.expires_unix));
         for kind in [Kind::Session, Kind::Refresh] {
-            self.tokens_of(kind).retain(|_, expires_unix| {
-                let keep = *expires_unix > now;
-                if !keep {
-                    self.tokens.fetch_sub(1, Ordering::Relaxed);
-                }
-                keep
-            });
+            self.tokens_of(kind).retain(|_, expires_unix| keep(*expires_unix));
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.users.len() + self.tokens.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed)
     }
 }
 
