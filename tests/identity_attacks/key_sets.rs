@@ -334,12 +334,9 @@ async fn an_unknown_key_that_is_waited_for_stops_no_known_one() {
     signed_in(&bridge).await;
     pass(60).await;
     provider.says(Says::Nothing);
-    let unknown = by_unknown_key(1);
-    let (first, second, known) = tokio::join!(
-        bridge.verifier.verify(&unknown),
-        bridge.verifier.verify(&unknown),
-        bridge.verifier.verify(&token(&json!({})))
-    );
+    let (unknown, good) = (by_unknown_key(1), token(&json!({})));
+    let (first, second, known) =
+        tokio::join!(bridge.verifier.verify(&unknown), bridge.verifier.verify(&unknown), bridge.verifier.verify(&good));
     assert_eq!(first.expect_err("the provider hangs").kind(), RefusalKind::KeysUnavailable);
     assert_eq!(second.expect_err("one too many").kind(), RefusalKind::Busy);
     known.expect("its key is here");
