@@ -288,17 +288,21 @@ async fn a_graceful_stop_closes_every_socket_with_its_reason() {
 }
 
 #[tokio::test]
-async fn raw_faults_of_the_protocol_end_with_1002() {
+async fn raw_faults_of_the_protocol_end_with_1002_and_their_name() {
     let server = TestServer::start().await;
-    for (bytes, what) in [
-        (&[0x81u8, 0x02, b'{', b'}'][..], "unmasked"),
-        (&[0xC1, 0x80, 0, 0, 0, 0], "a reserved bit"),
-        (&[0x83, 0x80, 0, 0, 0, 0], "an unknown opcode"),
+    for (bytes, reason) in [
+        (&[0x81u8, 0x02, b'{', b'}'][..], "bad MASK"),
+        (&[0xC1, 0x80, 0, 0, 0, 0], "RSV1 set"),
+        (&[0x83, 0x80, 0, 0, 0, 0], "bad opcode 3"),
+        (&[0x8B, 0x80, 0, 0, 0, 0], "bad opcode 11"),
+        (&[0x09, 0x80, 0, 0, 0, 0], "FIN not set on control"),
+        (&[0x80, 0x80, 0, 0, 0, 0], "continuation after FIN"),
+        (&[0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0], "data before FIN"),
     ] {
         let mut a = server.player("player-a").await;
         let stream = a.socket.get_mut();
         stream.write_all(bytes).await.expect("written");
-        assert_eq!(a.next_close().await.0, 1002, "{what}");
+        assert_eq!(a.next_close().await, (1002, reason.to_owned()));
     }
 }
 

@@ -103,8 +103,16 @@ impl Close {
     pub const BAD_MASK: Self = Self::protocol_error("bad MASK");
     /// A frame with a reserved bit.
     pub const RESERVED_BIT: Self = Self::protocol_error("RSV1 set");
-    /// A frame of no known kind.
+    /// A frame of no known kind, whose number is not known either. See [`Close::bad_opcode`].
     pub const BAD_OPCODE: Self = Self::protocol_error("bad opcode");
+    /// A control frame in fragments.
+    pub const FRAGMENTED_CONTROL: Self = Self::protocol_error("FIN not set on control");
+    /// A control frame with more than 125 bytes.
+    pub const LONG_CONTROL: Self = Self::protocol_error("len > 125 for control");
+    /// A new message before the last fragment of the one before.
+    pub const UNFINISHED_MESSAGE: Self = Self::protocol_error("data before FIN");
+    /// A fragment of no message.
+    pub const STRAY_FRAGMENT: Self = Self::protocol_error("continuation after FIN");
     /// The client's close frame has a code that must not be sent.
     pub const BAD_CLOSE_CODE: Self = Self::protocol_error("bad close code");
     /// The server stops. Nakama sends no close frame at all here, which clients see as 1006.
@@ -113,8 +121,8 @@ impl Close {
     /// A handler failed in a way it should not have; only its session ends.
     pub const INTERNAL_ERROR: Self = Self { code: 1011, reason: "internal error" };
 
-    /// Every close that the server begins.
-    pub const ALL: [Self; 13] = [
+    /// Every close that the server begins, but for those of [`Close::bad_opcode`].
+    pub const ALL: [Self; 17] = [
         Self::UNEXPECTED_FRAME_TYPE,
         Self::MALFORMED_PAYLOAD,
         Self::PROCESSING_ERROR,
@@ -125,10 +133,31 @@ impl Close {
         Self::BAD_MASK,
         Self::RESERVED_BIT,
         Self::BAD_OPCODE,
+        Self::FRAGMENTED_CONTROL,
+        Self::LONG_CONTROL,
+        Self::UNFINISHED_MESSAGE,
+        Self::STRAY_FRAGMENT,
         Self::BAD_CLOSE_CODE,
         Self::SHUTTING_DOWN,
         Self::INTERNAL_ERROR,
     ];
+
+    /// A frame of no known kind (RFC 6455 section 5.2 reserves 3 to 7 and 11 to 15).
+    pub const fn bad_opcode(opcode: u8) -> Self {
+        Self::protocol_error(match opcode {
+            3 => "bad opcode 3",
+            4 => "bad opcode 4",
+            5 => "bad opcode 5",
+            6 => "bad opcode 6",
+            7 => "bad opcode 7",
+            11 => "bad opcode 11",
+            12 => "bad opcode 12",
+            13 => "bad opcode 13",
+            14 => "bad opcode 14",
+            15 => "bad opcode 15",
+            _ => return Self::BAD_OPCODE,
+        })
+    }
 
     const fn normal(reason: &'static str) -> Self {
         Self { code: 1000, reason }

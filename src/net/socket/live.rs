@@ -326,22 +326,24 @@ async fn drain<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S
 
 /// What a fault of the transport means for the socket.
 fn end_of(error: &WsError) -> End {
-    match error {
-        WsError::Capacity(CapacityError::MessageTooLong { .. }) => End::Close(Close::MESSAGE_TOO_BIG),
-        WsError::Utf8(_) => End::Close(Close::MALFORMED_PAYLOAD),
-        WsError::Protocol(ProtocolError::UnmaskedFrameFromClient) => End::Close(Close::BAD_MASK),
-        WsError::Protocol(ProtocolError::NonZeroReservedBits) => End::Close(Close::RESERVED_BIT),
-        WsError::Protocol(
-            ProtocolError::UnknownControlFrameType(_)
-            | ProtocolError::UnknownDataFrameType(_)
-            | ProtocolError::InvalidOpcode(_),
-        ) => End::Close(Close::BAD_OPCODE),
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => {
-            End::Lost
-        }
-        WsError::Protocol(_) => End::Close(Close::BAD_OPCODE),
-        _ => End::Lost,
-    }
+    End::Close(match error {
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Close::MESSAGE_TOO_BIG,
+        WsError::Utf8(_) => Close::MALFORMED_PAYLOAD,
+        WsError::Protocol(violation) => match violation {
+            ProtocolError::UnmaskedFrameFromClient => Close::BAD_MASK,
+            ProtocolError::NonZeroReservedBits => Close::RESERVED_BIT,
+            ProtocolError::UnknownControlFrameType(opcode)
+            | ProtocolError::UnknownDataFrameType(opcode)
+            | ProtocolError::InvalidOpcode(opcode) => Close::bad_opcode(*opcode),
+            ProtocolError::FragmentedControlFrame => Close::FRAGMENTED_CONTROL,
+            ProtocolError::ControlFrameTooBig => Close::LONG_CONTROL,
+            ProtocolError::ExpectedFragment(_) => Close::UNFINISHED_MESSAGE,
+            ProtocolError::UnexpectedContinueFrame => Close::STRAY_FRAGMENT,
+            // The end of the connection, or something after it.
+            _ => return End::Lost,
+        },
+        _ => return End::Lost,
+    })
 }
 
 #[cfg(test)]
