@@ -387,7 +387,7 @@ mod tests {
     async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let session = session();
-        let config = WebSocketConfig::default().write_buffer_size(256);
+        let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), TIMING);
         let serving = tokio::spawn(async move {
@@ -476,6 +476,23 @@ mod tests {
         client.send(Message::text("{}")).await.expect("sent");
         assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
         drop(client);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_to_a_flood_of_pings_do_not_pile_up() {
+        const PINGS: usize = 5_000;
+        let (serving, _session, client) = served(1 << 12).await;
+        let (mut sink, mut stream) = client.split();
+        for _ in 0..PINGS {
+            sink.send(Message::Ping(vec![b'p'; 100].into())).await.expect("the server goes on reading");
+        }
+        let mut answers = 0;
+        while let Ok(Some(Ok(frame))) = timeout(Duration::from_millis(1), stream.next()).await {
+            answers += usize::from(frame.is_pong());
+        }
+        // What the pipe and the bounded buffer hold together; one pong answers all pings before it (RFC 6455 section 5.5.3).
+        assert!(answers * 102 < (1 << 16) + (1 << 13), "{answers} pongs were kept");
+        assert!(!serving.is_finished());
     }
 
     #[tokio::test(start_paused = true)]
