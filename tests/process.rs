@@ -97,6 +97,34 @@ async fn sigterm_ends_it_with_status_0_and_nothing_is_lost() {
     assert_eq!(user_of(&session), user_of(&again));
 }
 
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_the_first() {
+    use std::io::{Read, Write};
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Process::start(data.path(), PLAIN);
+    let session = sign_in(&reqwest::Client::new(), server.http, "player-a", true).await.expect("signed in");
+    // A socket whose client answers no close frame: the stop waits for it.
+    let mut deaf = std::net::TcpStream::connect(server.http).expect("connected");
+    let token = session["token"].as_str().expect("a token");
+    write!(
+        deaf,
+        "GET /ws?token={token} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    .expect("written");
+    let mut status = [0; 12];
+    deaf.read_exact(&mut status).expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 101");
+    server.signal("-TERM");
+    // The close frame says that the first signal has been heard.
+    let mut byte = [0];
+    while byte[0] != 0x88 {
+        deaf.read_exact(&mut byte).expect("a close frame");
+    }
+    server.signal("-TERM");
+    assert_eq!(server.child.wait().expect("it ends").code(), Some(130));
+}
+
 fn run(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     kizuna(data).args(arguments).envs(settings.iter().copied()).output().expect("it runs")
 }
