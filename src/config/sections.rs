@@ -253,7 +253,7 @@ section! {
 }
 
 section! {
-    /// Prometheus metrics, on a port of their own.
+    /// Prometheus metrics, on a port of their own. Nobody is asked for credentials there: keep it inside.
     Metrics {
         /// True: serve them.
         enabled: bool = true,
