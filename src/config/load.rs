@@ -31,6 +31,8 @@ pub struct Overrides {
 }
 
 const PREFIX: &str = "KIZUNA_";
+/// Variables with that prefix that are no keys: the command's own `--config`, and those of tests and scripts.
+const NO_KEYS: [&str; 3] = ["CONFIG", "BLESS", "BIN"];
 
 impl Config {
     /// Reads `file` (if any), lays `environment` and `overrides` over it, and judges the whole.
@@ -268,7 +270,7 @@ fn read(path: &Path) -> Result<toml::Table, ConfigError> {
 fn lay_over(table: &mut toml::Table, environment: impl Iterator<Item = (String, String)>) -> Result<(), ConfigError> {
     let known = keys();
     for (name, text) in environment {
-        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG" && *rest != "BLESS") else {
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !NO_KEYS.contains(rest)) else {
             continue;
         };
         let Some((section, key, default)) = known.get(rest) else {
