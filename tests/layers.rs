@@ -24,6 +24,7 @@ const COMMON_GROUND: &[&str] = &["rules"];
 
 /// Which feature may call which. A feature that needs another's data without its decisions reads the store instead.
 const FEATURE_EDGES: &[(&str, &str)] = &[
+    ("account", "session"),      // a ban or deletion ends every session
     ("account", "users"),        // an account shows its user as everybody sees it
     ("authenticate", "session"), // signing in ends with a session
 ];
