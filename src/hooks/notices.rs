@@ -170,8 +170,9 @@ impl Delivery {
         };
         let why = match hook.target.post(notice.body).await {
             Ok((status, _)) if status.is_success() => {
+                self.store.notice_done(notice.id).await?;
                 self.hooks.0.metrics.notices_delivered.inc();
-                return self.store.notice_done(notice.id).await.map(drop);
+                return Ok(());
             }
             Ok((status, _)) => status.to_string(),
             Err(error) => error.to_string(),
