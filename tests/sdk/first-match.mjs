@@ -21,6 +21,7 @@ bob.onmatchdata = (data) => {
   console.log(`bob hears from ${data.presence.username}: ${new TextDecoder().decode(data.data)}`);
   ann.disconnect();
   bob.disconnect();
+  process.exit(); // the SDK's own timers would keep the process for a while
 };
 const match = await ann.createMatch();
 const joined = await bob.joinMatch(match.match_id);
