@@ -123,6 +123,8 @@ for (const [maker, joiner] of [["json", "json"], ["protobuf", "protobuf"], ["jso
     await one.left(match_id, other);
     players.forEach((each) => each.forget());
     await one.socket.sendMatchState(match_id, 3, "to nobody");
+    // Data is not answered, this is; requests of one socket are served in order, so the data has gone where it goes.
+    await one.socket.joinMatch(match_id);
     const again = await other.socket.joinMatch(match_id);
     assert.deepEqual(again.presences.map(({ user_id }) => user_id), [one.session.user_id]);
     await Promise.all(players.map((each) => each.joined(match_id, other)));
