@@ -4,9 +4,11 @@
 pub mod args;
 mod book;
 mod cases;
+pub mod check;
 pub mod corpus;
 pub mod generate;
 pub mod keys;
+pub mod provider;
 
 use args::IdentityTool;
 
@@ -17,6 +19,8 @@ use args::IdentityTool;
 pub fn execute(tool: &IdentityTool) -> Result<bool, String> {
     match tool {
         IdentityTool::Generate(options) => generate::run(options).map(|()| true),
+        IdentityTool::Provider(options) => provider::run(options).map(|()| true),
+        IdentityTool::Check(options) => check::run(options),
         IdentityTool::Trust(options) => {
             crate::progress::print(&corpus::trust(&options.folder.display().to_string()));
             Ok(true)
