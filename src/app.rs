@@ -118,7 +118,7 @@ impl Server {
         session::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
-        let hooks = hooks.bridge(Bridge::new(verifier)).build(
+        let hooks = hooks.bridge(Bridge::new(verifier.clone())).build(
             &config.hooks,
             clock.clone(),
             entropy.clone(),
@@ -132,6 +132,7 @@ impl Server {
             entropy,
             metrics,
             store,
+            verifier,
             tokens,
             hooks,
         });

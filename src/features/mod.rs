@@ -21,7 +21,10 @@ use crate::{
     clock::{Clock, Entropy},
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
-    identity::session::{SessionClaims, SessionTokens},
+    identity::{
+        Verifier,
+        session::{SessionClaims, SessionTokens},
+    },
     realtime::Realtime,
     store::Store,
     telemetry::Metrics,
@@ -43,6 +46,8 @@ pub struct Services {
     pub metrics: Metrics,
     /// Accounts and all else that outlives the process.
     pub store: Store,
+    /// Judges identity tokens.
+    pub verifier: Arc<Verifier>,
     /// Session tokens.
     pub tokens: SessionTokens,
     /// What runs around authentication.

@@ -1,14 +1,17 @@
 //! The life of a session after signing in: who a token stands for, refresh, logout (spec/auth-and-accounts.md sections 4 to 7).
 
-use super::{Caller, Client, Services};
+use super::{Caller, Client, Services, rules};
 use crate::{
     error::Error,
-    identity::session::{Full, Kind, Revocation, SessionClaims, SessionTokens},
+    identity::{
+        RESERVED_VARS,
+        session::{Full, Kind, Revocation, SessionClaims, SessionTokens},
+    },
     lifecycle::Lifecycle,
     store::{self, Identifier, Store, StoreError},
 };
 use kizuna_protocol::api;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 const REVOKE_FAILED: &str = "Error ending sessions.";
@@ -51,9 +54,24 @@ pub async fn session_refresh(
         return Err(Error::permission_denied("User account banned."));
     }
     keep_revoked(services, &chain).await?;
-    let vars = if request.vars.is_empty() { &*chain.vars } else { &request.vars };
-    let pair = services.tokens.renew(&chain, &login.username, vars);
+    let vars = vars_at_refresh(services, &chain, request.vars);
+    let pair = services.tokens.renew(&chain, &login.username, &vars);
     Ok(api::Session { created: false, token: pair.token, refresh_token: pair.refresh_token })
+}
+
+/// The client's new variables, if it sends any, with those that came from the identity token, which no client changes.
+fn vars_at_refresh(
+    services: &Services,
+    chain: &SessionClaims,
+    wanted: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    if wanted.is_empty() {
+        return BTreeMap::clone(&chain.vars);
+    }
+    let mut vars = rules::client_vars(wanted, &services.metrics);
+    let imposed = chain.vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
+    vars.extend(imposed.map(|(name, value)| (name.clone(), value.clone())));
+    vars
 }
 
 /// A chain whose session tokens were logged out lives longer by its refresh; so must the log-out, or they would revive.

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     error::Error,
     hooks::{Hooks, HooksBuilder},
-    identity::session::SessionTokens,
+    identity::{self, Verifier, session::SessionTokens},
     realtime::Realtime,
     store::{Limits, Store},
     telemetry::Metrics,
@@ -54,7 +54,7 @@ impl World {
     /// A good session token of [`USER`], who has no account.
     pub(crate) fn token(&self) -> String {
         let token_id = self.services.tokens.new_token_id();
-        self.services.tokens.issue(token_id, USER, "player", &BTreeMap::new()).token
+        self.services.tokens.issue(token_id, USER, "player", &BTreeMap::new(), None).token
     }
 
     pub(super) fn later(&self, seconds: i64) {
@@ -118,6 +118,8 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let store = Store::open(&config.store, dir.path(), clock.clone()).expect("the store opens").with_limits(limits);
     let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
     session::load_revocations(&store, &tokens).expect("the store can be read");
+    let verifier =
+        Verifier::new(&config.identity, &[], clock.clone(), identity::Metrics::default()).expect("the trust fits");
     let hooks = hooks.build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone()).expect("the hooks fit");
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
@@ -127,6 +129,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         entropy,
         metrics,
         store,
+        verifier,
         tokens,
         hooks,
     }

@@ -7,10 +7,12 @@
 mod claims;
 mod jwt;
 mod match_token;
+mod origin;
 mod revocation;
 
 pub use claims::{SessionClaims, TokenRefusal};
 pub use match_token::MatchToken;
+pub use origin::Origin;
 pub use revocation::{Full, Revocation};
 
 use crate::{
@@ -92,16 +94,24 @@ impl SessionTokens {
         self.0.entropy.token_id(&self.0.clock)
     }
 
-    /// A new pair under an id of [`SessionTokens::new_token_id`].
-    pub fn issue(&self, token_id: Uuid, user_id: Uuid, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
+    /// A new pair under an id of [`SessionTokens::new_token_id`]; `origin` when an identity token opened the session.
+    pub fn issue(
+        &self,
+        token_id: Uuid,
+        user_id: Uuid,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+        origin: Option<&Origin>,
+    ) -> TokenPair {
         let issued_unix = self.0.clock.unix_seconds();
-        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix })
+        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix, origin })
     }
 
-    /// The next pair of a refresh chain: token id and time of issue stay, name and variables are as given.
+    /// The next pair of a refresh chain: token id, time of issue and origin stay, name and variables are as given.
     pub fn renew(&self, chain: &SessionClaims, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
         let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix })
+        let origin = chain.origin.as_deref();
+        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin })
     }
 
     fn pair(&self, mut claims: Claims<'_>) -> TokenPair {

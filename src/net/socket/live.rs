@@ -371,6 +371,7 @@ mod tests {
             token_id: None,
             expires_unix: 0,
             issued_unix: 0,
+            origin: None,
             signature: [0; 32],
         };
         let limits = OutboundLimits { messages: 1_000, bytes: 1 << 20 };
