@@ -1,6 +1,6 @@
 //! Signing in by custom id, device id, email address or username (spec/auth-and-accounts.md sections 9 to 11).
 
-use super::{Client, Services, rules, session};
+use super::{Client, Services, revocation, rules};
 use crate::{
     config::Secret,
     error::Error,
@@ -94,7 +94,7 @@ async fn sign_in(
     let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
     let account = attempt.run().await?;
     if services.config.session.single_session {
-        session::end_older(services, account.user_id, token_id).await?;
+        revocation::end_older(services, account.user_id, token_id).await?;
     }
     services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
     let (vars, origin) = session_of(services, &request);

@@ -6,6 +6,7 @@ pub mod authenticate;
 pub mod links;
 pub mod matches;
 pub mod passwords;
+pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
