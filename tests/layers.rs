@@ -27,6 +27,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "revocation"),      // a ban or deletion ends every session
     ("account", "users"),           // an account shows its user as everybody sees it
     ("authenticate", "revocation"), // signing in ends older sessions
+    ("authenticate", "session"),    // a proof may be too old to sign in with
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
 ];
 

@@ -166,6 +166,9 @@ impl Config {
             "session.refresh_token_expiry_sec",
             "1 second to 10 years",
         )?;
+        check(session.refresh_grace_sec <= 86_400, "session.refresh_grace_sec", "0 to 86400")?;
+        check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
+        check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
         check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")
     }
 
