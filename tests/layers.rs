@@ -27,6 +27,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "session"),      // a ban or deletion ends every session
     ("account", "users"),        // an account shows its user as everybody sees it
     ("authenticate", "session"), // signing in ends with a session
+    ("rpc", "connection"),       // a call by which a socket gets a new token
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -56,6 +56,9 @@ pub async fn session_refresh(
     keep_revoked(services, &chain).await?;
     let vars = vars_at_refresh(services, &chain, request.vars);
     let pair = services.tokens.renew(&chain, &login.username, &vars);
+    if let Some(token_id) = pair.token_id.filter(|_| services.config.session.close_on_expiry) {
+        services.realtime.prolong(chain.user_id, token_id, pair.expires_unix);
+    }
     Ok(api::Session { created: false, token: pair.token, refresh_token: pair.refresh_token })
 }
 
