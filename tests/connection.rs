@@ -149,13 +149,17 @@ async fn a_token_sent_over_the_socket_takes_the_place_of_its_own() {
 
 #[tokio::test]
 async fn a_bad_token_sent_over_the_socket_changes_nothing() {
-    let (server, clock) = server(closing).await;
+    let (server, clock) = server(|config| {
+        closing(config);
+        config.session.expiry_warning_sec = 0;
+    })
+    .await;
     let now = clock.unix_seconds();
     let older = server.sign_in("player-a").await;
-    clock.advance_seconds(30);
+    clock.advance_seconds(1);
     let own = server.sign_in("player-a").await;
     let other = server.sign_in("player-b").await;
-    clock.advance_seconds(29);
+    clock.advance_seconds(58);
     let mut socket = server.connect(text(&own["token"]), "json").await;
     let bad = [
         (json!(""), "Session token is required."),
@@ -169,8 +173,8 @@ async fn a_bad_token_sent_over_the_socket_changes_nothing() {
         assert_eq!((&answer["cid"], text(&answer["error"]["message"])), (&json!("7"), message), "{answer}");
     }
     let session = &server.running.services().realtime.registry().of_user(user_of(&server, &own))[0];
-    assert_eq!(session.expires_unix(), now + 90);
-    clock.advance_seconds(31);
+    assert_eq!(session.expires_unix(), now + 61);
+    clock.advance_seconds(2);
     assert_eq!(socket.next_close().await.0, 4401);
 }
 

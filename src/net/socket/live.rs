@@ -617,7 +617,6 @@ mod tests {
         assert!(!serving.is_finished());
         clock.advance_seconds(3_660);
         tokio::time::advance(Duration::from_secs(3_660)).await;
-        assert!(next_text(&mut client).await.contains("session_expiring"));
         assert_eq!(next_close(&mut client).await, 4401);
     }
 
