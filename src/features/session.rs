@@ -59,6 +59,9 @@ pub async fn session_refresh(
     let generation = rotate(services, &presented).await?;
     revocation::keep_revoked(services, chain).await?;
     let pair = services.tokens.renew(Renewal { chain, generation, username: &login.username, vars: &vars, origin });
+    if let Some(token_id) = pair.token_id.filter(|_| services.config.session.close_on_expiry) {
+        services.realtime.prolong(chain.user_id, token_id, pair.expires_unix);
+    }
     Ok(api::Session { created: false, token: pair.token, refresh_token: pair.refresh_token })
 }
 

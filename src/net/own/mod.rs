@@ -2,6 +2,7 @@
 //! share with Nakama's routes (bounds, time, credentials, the shape of errors) is in `exchange` and `respond`.
 
 mod table;
+mod ticket;
 
 use super::respond::{Failure, Response};
 use crate::features::{Client, Services};
