@@ -66,6 +66,8 @@ pub struct Cells {
     pub matches: Gauge,
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
+    pub reserved_vars_dropped: Counter,
+    pub refresh_reuses: Counter,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
@@ -88,6 +90,8 @@ impl Metrics {
             matches: Gauge::default(),
             accounts_created: Counter::default(),
             logins: Family::default(),
+            reserved_vars_dropped: Counter::default(),
+            refresh_reuses: Counter::default(),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
@@ -96,6 +100,16 @@ impl Metrics {
         r.register("http_requests", "HTTP requests answered, by RPC and status", cells.http_requests.clone());
         r.register("http_seconds", "Seconds from a request's head to its answer", cells.http_seconds.clone());
         r.register("http_in_flight", "HTTP requests in work now", cells.http_in_flight.clone());
+        r.register(
+            "reserved_vars_dropped",
+            "Session variables that clients tried to set under reserved names",
+            cells.reserved_vars_dropped.clone(),
+        );
+        r.register(
+            "refresh_reuses",
+            "Sessions ended by the second use of a refresh token",
+            cells.refresh_reuses.clone(),
+        );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
         r.register("sessions", "Sockets open now", cells.sessions.clone());

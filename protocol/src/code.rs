@@ -117,12 +117,15 @@ impl Close {
     pub const BAD_CLOSE_CODE: Self = Self::protocol_error("bad close code");
     /// The server stops. Nakama sends no close frame at all here, which clients see as 1006.
     pub const SHUTTING_DOWN: Self = Self { code: 1001, reason: "server shutting down" };
-
+    /// The session token has ended, and the server is configured to end the socket with it. Ours, not Nakama's.
+    pub const SESSION_EXPIRED: Self = Self { code: 4401, reason: "session expired" };
+    /// The session was revoked: logged out, banned, deleted, or ended by its identity provider. Ours, not Nakama's.
+    pub const SESSION_REVOKED: Self = Self { code: 4402, reason: "session revoked" };
     /// A handler failed in a way it should not have; only its session ends.
     pub const INTERNAL_ERROR: Self = Self { code: 1011, reason: "internal error" };
 
     /// Every close that the server begins, but for those of [`Close::bad_opcode`].
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::UNEXPECTED_FRAME_TYPE,
         Self::MALFORMED_PAYLOAD,
         Self::PROCESSING_ERROR,
@@ -139,6 +142,8 @@ impl Close {
         Self::STRAY_FRAGMENT,
         Self::BAD_CLOSE_CODE,
         Self::SHUTTING_DOWN,
+        Self::SESSION_EXPIRED,
+        Self::SESSION_REVOKED,
         Self::INTERNAL_ERROR,
     ];
 

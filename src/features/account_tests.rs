@@ -146,7 +146,7 @@ async fn a_sign_in_that_overlaps_a_ban_or_a_deletion_does_not_survive_it() {
         // Polled in this order: the id is taken after the write was queued, as by a sign-in that still finds the row.
         let (ended, token_id) = tokio::join!(biased; ending, async { tokens.new_token_id() });
         ended.unwrap();
-        let pair = tokens.issue(token_id, player.user_id, &player.username, &Default::default());
+        let pair = tokens.issue(token_id, player.user_id, &player.username, &Default::default(), None);
         assert!(tokens.verify_session(&pair.token).is_err() && tokens.verify_refresh(&pair.refresh_token).is_err());
     }
 }

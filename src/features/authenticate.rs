@@ -1,14 +1,16 @@
 //! Signing in by custom id, device id, email address or username (spec/auth-and-accounts.md sections 9 to 11).
 
-use super::{Client, Services, rules, session};
+use super::{Client, Services, revocation, rules, session};
 use crate::{
     config::Secret,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
+    identity::{RESERVED_VARS, VerifiedIdentity, session::Origin},
     store::{Created, Identifier, Login, NewIdentifier, NewUser},
     telemetry::KindLabels,
 };
 use kizuna_protocol::api;
+use std::{collections::BTreeMap, sync::Arc};
 
 const LOOKUP_FAILED: &str = "Error finding user account.";
 const CREATE_FAILED: &str = "Error finding or creating user account.";
@@ -60,25 +62,57 @@ pub async fn authenticate_email(
 
 fn asked(method: Method, id: String, username: String, create: Option<bool>) -> AuthenticateRequest {
     let (operation, vars) = (Operation::Authenticate, Default::default());
-    AuthenticateRequest { operation, method, id, password: None, vars, username, create }
+    AuthenticateRequest { operation, method, id, password: None, vars, username, create, identity: None }
 }
 
-async fn sign_in(services: &Services, client: &Client, request: AuthenticateRequest) -> Result<api::Session, Error> {
+/// Signs in whom an identity token has proved already: the sign-in page and the token exchange. Hooks run as for
+/// [`authenticate_custom`].
+///
+/// # Errors
+/// As [`authenticate_custom`].
+pub async fn authenticate_verified(
+    services: &Services,
+    client: &Client,
+    identity: VerifiedIdentity,
+) -> Result<api::Session, Error> {
+    let asked = asked(Method::Custom, identity.account_id.clone(), String::new(), None);
+    sign_in(services, client, AuthenticateRequest { identity: Some(Arc::new(identity)), ..asked }).await
+}
+
+async fn sign_in(
+    services: &Services,
+    client: &Client,
+    mut request: AuthenticateRequest,
+) -> Result<api::Session, Error> {
+    request.vars = rules::client_vars(request.vars, &services.metrics);
     let context = client.hook_context();
     let request = services.hooks.before(&context, request).await?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
+    let (vars, origin) = session_of(services, &request);
+    session::not_too_old(services, services.clock.unix_seconds(), origin.as_ref())?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
     let token_id = services.tokens.new_token_id();
     let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
     let account = attempt.run().await?;
     if services.config.session.single_session {
-        session::end_older(services, account.user_id, token_id).await?;
+        revocation::end_older(services, account.user_id, token_id).await?;
     }
     services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
-    let pair = services.tokens.issue(token_id, account.user_id, &account.username, &request.vars);
+    let pair = services.tokens.issue(token_id, account.user_id, &account.username, &vars, origin.as_ref());
     services.hooks.after(&context, &request, &account).await;
     Ok(api::Session { created: account.created, token: pair.token, refresh_token: pair.refresh_token })
+}
+
+/// Variables and origin of the new session: what the identity token says goes before what client and hooks say.
+fn session_of(services: &Services, request: &AuthenticateRequest) -> (BTreeMap<String, String>, Option<Origin>) {
+    let mut vars = request.vars.clone();
+    vars.retain(|name, _| !name.starts_with(RESERVED_VARS));
+    let origin = request.identity.as_ref().map(|identity| {
+        vars.extend(identity.vars.clone());
+        identity.origin(services.clock.unix_seconds())
+    });
+    (vars, origin)
 }
 
 /// What somebody signs in by, in its right form.

@@ -110,7 +110,8 @@ pub async fn unlink_email(services: &Services, caller: &Caller, account: api::Ac
 }
 
 fn asked(operation: Operation, method: Method, id: String, vars: BTreeMap<String, String>) -> AuthenticateRequest {
-    AuthenticateRequest { operation, method, id, password: None, vars, username: String::new(), create: None }
+    let username = String::new();
+    AuthenticateRequest { operation, method, id, password: None, vars, username, create: None, identity: None }
 }
 
 /// A request between its `before` and its `after` hooks.
@@ -122,7 +123,12 @@ struct Hooked<'a> {
 }
 
 impl<'a> Hooked<'a> {
-    async fn before(services: &'a Services, caller: &'a Caller, request: AuthenticateRequest) -> Result<Self, Error> {
+    async fn before(
+        services: &'a Services,
+        caller: &'a Caller,
+        mut request: AuthenticateRequest,
+    ) -> Result<Self, Error> {
+        request.vars = rules::client_vars(request.vars, &services.metrics);
         let context = caller.hook_context();
         let request = services.hooks.before(&context, request).await?;
         Ok(Self { services, caller, context, request })

@@ -3,13 +3,16 @@
 
 pub mod account;
 pub mod authenticate;
+mod connection;
 pub mod links;
 pub mod matches;
 pub mod passwords;
+pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+pub mod ticket;
 pub mod users;
 
 #[cfg(test)]
@@ -21,13 +24,17 @@ use crate::{
     clock::{Clock, Entropy},
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
-    identity::session::{SessionClaims, SessionTokens},
+    identity::{
+        Verifier,
+        session::{SessionClaims, SessionTokens},
+    },
     realtime::Realtime,
     store::Store,
     telemetry::Metrics,
 };
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use ticket::Tickets;
 use uuid::Uuid;
 
 /// What operations work with; built once by `app`, handed down by reference.
@@ -43,12 +50,16 @@ pub struct Services {
     pub metrics: Metrics,
     /// Accounts and all else that outlives the process.
     pub store: Store,
+    /// Judges identity tokens.
+    pub verifier: Arc<Verifier>,
     /// Session tokens.
     pub tokens: SessionTokens,
     /// What runs around authentication.
     pub hooks: Hooks,
     /// Password hashing.
     pub passwords: Passwords,
+    /// Tickets for sockets.
+    pub tickets: Tickets,
     /// Who is connected.
     pub realtime: Realtime,
 }

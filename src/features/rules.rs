@@ -1,9 +1,23 @@
 //! What identifiers, names and passwords must look like (spec/auth-and-accounts.md sections 9 and 10). Lengths are in bytes.
 
-use crate::error::Error;
+use crate::{error::Error, identity::RESERVED_VARS, telemetry::Metrics};
+use std::collections::BTreeMap;
 
 /// Bytes of a password that bcrypt looks at: more would be ignored.
 const LONGEST_PASSWORD: usize = 72;
+
+/// Session variables as a client may set them: names that begin with [`RESERVED_VARS`] are dropped and counted, since only an
+/// identity token may say such things.
+pub(super) fn client_vars(mut vars: BTreeMap<String, String>, metrics: &Metrics) -> BTreeMap<String, String> {
+    vars.retain(|name, _| {
+        let reserved = name.starts_with(RESERVED_VARS);
+        if reserved {
+            metrics.reserved_vars_dropped.inc();
+        }
+        !reserved
+    });
+    vars
+}
 
 /// ASCII control characters and ASCII white space; other white space is allowed.
 pub(super) fn has_invalid_characters(text: &str) -> bool {

@@ -33,7 +33,14 @@ impl BeforeAuthenticate for Bridge {
         if request.method != Method::Custom || names_nobody || !self.verifier.trusts_anybody() {
             return Ok(request);
         }
-        request.id = self.verifier.verify(&request.id).await?.account_id;
+        // Proved already: by the sign-in page, or by a token exchange.
+        let identity = match request.identity.take() {
+            Some(identity) => identity,
+            None => Arc::new(self.verifier.verify(&request.id).await?),
+        };
+        request.id.clone_from(&identity.account_id);
+        request.vars.extend(identity.vars.clone());
+        request.identity = Some(identity);
         Ok(request)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     clock::{Clock, Entropy},
     config::Secret,
     error::Error,
+    identity::VerifiedIdentity,
     telemetry::{KindLabels, Metrics},
 };
 use async_trait::async_trait;
@@ -89,6 +90,9 @@ pub struct AuthenticateRequest {
     pub username: String,
     /// Whether to make an account that is not there; absent means yes.
     pub create: Option<bool>,
+    /// Whom an identity token has proved; the bridge sets it, a client never does. Its variables and its origin go into the
+    /// session, whatever later hooks write into `vars`.
+    pub identity: Option<Arc<VerifiedIdentity>>,
 }
 
 impl fmt::Debug for AuthenticateRequest {

@@ -47,6 +47,7 @@ fn request() -> AuthenticateRequest {
         vars: [("a".to_owned(), "1".to_owned())].into(),
         username: "name".into(),
         create: None,
+        identity: None,
     }
 }
 
@@ -91,6 +92,7 @@ async fn a_hook_may_change_all_but_what_is_being_done() {
             vars: Default::default(),
             username: String::new(),
             create: Some(false),
+            identity: None,
         })
     };
     let (hooks, _) = built(Hooks::builder().before(Own("own", changed)), &listed(&[]));

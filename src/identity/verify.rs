@@ -8,6 +8,8 @@ use super::{
     keys::{HeldKeys, Keys},
     metrics::Metrics,
     refusal::{Reason, Refusal, RefusalKind},
+    scope::{ScopeKey, ScopeKind},
+    session::Origin,
     trust::{Entry, Issuer},
 };
 use crate::{
@@ -17,7 +19,11 @@ use crate::{
     },
 };
 use serde_json::{Map, Value};
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
 use tokio::sync::Semaphore;
 
 /// A trust entry whose keys somebody in this process holds; its `jwks` is not looked at.
@@ -46,8 +52,39 @@ pub struct VerifiedIdentity {
     pub expires_at: i64,
     /// `iat` in seconds since 1970.
     pub issued_at: Option<i64>,
+    /// `auth_time`, if the issuer gives one: when the player signed in there, in seconds since 1970.
+    pub authenticated_at: Option<i64>,
+    /// The sign-in at the issuer that the token came from: `sid`, or `origin_jti` (Cognito).
+    pub family: Option<String>,
+    /// The tenant, where the entry names one.
+    pub tenant: Option<String>,
+    /// Session variables that the entry makes of claims; all begin with [`RESERVED_VARS`].
+    pub vars: BTreeMap<String, String>,
+    /// The username that the entry makes of claims, where it asks for that.
+    pub username: Option<String>,
+    /// The version of the entry's mapping.
+    pub mapping_version: u32,
+    /// SHA-256 of the token's signing input: the same for every copy of the token, however its signature is written.
+    pub digest: [u8; 32],
     /// Every claim. Personal data: not for logs.
     pub claims: Map<String, Value>,
+}
+
+/// How the names of session variables begin that no client can write.
+pub const RESERVED_VARS: &str = "idp.";
+
+impl VerifiedIdentity {
+    /// What a session of this player keeps of where it came from. `now` in seconds since 1970.
+    pub fn origin(&self, now: i64) -> Origin {
+        Origin {
+            entry: Arc::clone(&self.entry),
+            issuer: ScopeKey::new(ScopeKind::Issuer, &self.issuer),
+            family: self.family.as_deref().map(|family| ScopeKey::family(&self.issuer, family)),
+            tenant: self.tenant.as_deref().map(Into::into),
+            proven_unix: self.authenticated_at.or(self.issued_at).unwrap_or(now).min(now),
+            mapping_version: self.mapping_version,
+        }
+    }
 }
 
 impl fmt::Debug for VerifiedIdentity {
@@ -218,12 +255,20 @@ impl Verifier {
         let times = claims::judge_times(&token.claims, entry, self.clock.unix_seconds())?;
         claims::judge_client(&token, entry)?;
         let subject = claims::judge_subject(&token.claims)?.to_owned();
+        let text = |name: &str| token.claims.get(name).and_then(Value::as_str).map(str::to_owned);
         Ok(VerifiedIdentity {
             account_id: entry.account_id(&issuer.name, &subject)?,
             entry: Arc::clone(&entry.name),
             issuer: Arc::clone(&issuer.name),
             subject,
-            token_id: token.claims.get("jti").and_then(Value::as_str).map(str::to_owned),
+            token_id: text("jti"),
+            authenticated_at: token.claims.get("auth_time").and_then(Value::as_i64),
+            family: text("sid").or_else(|| text("origin_jti")),
+            tenant: None,
+            vars: BTreeMap::new(),
+            username: None,
+            mapping_version: 0,
+            digest: sha256(token.signed.as_bytes()),
             expires_at: times.expires_at,
             issued_at: times.issued_at,
             claims: token.claims,
@@ -243,6 +288,12 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| &entry.name)).finish()
     }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    digest
 }
 
 /// All entries, judged together, their presets written out: those of the configuration, then those held.

@@ -8,6 +8,7 @@ use super::{
     cors, form,
     http::{Http, InFlight, Record},
     matching::{self, Candidates, Target, Unclean},
+    own::{self, OwnCall, OwnRoute},
     respond::{self, Failure, Response},
     routes::{Auth, Body, Route},
     rpc,
@@ -21,7 +22,7 @@ use hyper::{
     header::{HOST, HeaderName},
 };
 use kizuna_protocol::code::Code;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
@@ -49,6 +50,11 @@ impl Http {
             Err(Unclean::Moved(location)) => return Ok(respond::moved(&location)),
             Err(Unclean::Malformed | Unclean::Unknown) => return Err(not_found()),
         };
+        match own::find(method.as_str(), &path) {
+            own::Found::Route(route) => return self.own(route, request, peer, started, record).await,
+            own::Found::WrongMethod => return Err(wrong_method()),
+            own::Found::No => {}
+        }
         let target = self.router.find(&path).ok_or_else(not_found)?;
         if matches!(target, Target::Socket) && method == Method::GET {
             record.rpc = Some("WebSocket");
@@ -108,6 +114,30 @@ impl Http {
         let answer = (route.run)(&self.services, &mut call, route);
         record.user = call.user;
         Ok(respond::success(answer?.await?))
+    }
+
+    async fn own(
+        &self,
+        route: &'static OwnRoute,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        started: Instant,
+        record: &mut Record,
+    ) -> Result<Response, Failure> {
+        record.rpc = Some(route.name);
+        let (parts, body) = request.into_parts();
+        let client = self.proxies.of_request(&parts.headers, peer);
+        record.client = client.address;
+        let socket = &self.config().socket;
+        let bytes = if route.has_body {
+            let deadline = started + Duration::from_millis(socket.read_timeout_ms);
+            body::read(body, &parts.headers, socket.max_request_size_bytes, deadline, &mut record.bytes_in).await?
+        } else {
+            Bytes::new()
+        };
+        let _in_flight = InFlight::enter(self)?;
+        let (services, query) = (&self.services, parts.uri.query());
+        (route.run)(OwnCall { services, headers: &parts.headers, query, body: &bytes, client }).await
     }
 
     fn judge_head(&self, request: &Request<Incoming>) -> Result<(), Failure> {

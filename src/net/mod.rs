@@ -18,6 +18,7 @@ mod form;
 mod http;
 mod matching;
 pub mod metrics;
+mod own;
 pub mod provider;
 mod query;
 pub mod respond;

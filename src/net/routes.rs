@@ -1,6 +1,9 @@
 //! The route table: every route of contract/http_routes.tsv, in its order, served or not.
 
-use super::call::{Answer, Call};
+use super::{
+    call::{Answer, Call},
+    own::OWN_ROUTES,
+};
 use crate::{error::Error, features::Services};
 use kizuna_protocol::{code::Code, json::JsonMessage};
 
@@ -55,9 +58,10 @@ impl Route {
     }
 }
 
-/// The routes that are served: method, path, and RPC ("-" where there is none).
+/// The routes that are served, Nakama's and then our own: method, path, and name ("-" where there is none).
 pub fn served() -> Vec<(&'static str, &'static str, &'static str)> {
-    ROUTES.iter().filter(|route| route.is_served).map(|route| (route.method, route.path, route.rpc)).collect()
+    let nakamas = ROUTES.iter().filter(|route| route.is_served).map(|route| (route.method, route.path, route.rpc));
+    nakamas.chain(OWN_ROUTES.iter().map(|route| (route.method, route.path, route.name))).collect()
 }
 
 /// Rows: METHOD "path" Rpc: auth body query Request => Response, operation. Body is `none`, `whole` or `(field)`; query is

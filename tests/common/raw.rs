@@ -52,7 +52,7 @@ impl Server {
     /// A good session token of a user without an account.
     pub fn token(&self) -> String {
         let token_id = self.services.entropy.token_id(&self.services.clock);
-        self.services.tokens.issue(token_id, Uuid::from_u128(7), "player", &BTreeMap::new()).token
+        self.services.tokens.issue(token_id, Uuid::from_u128(7), "player", &BTreeMap::new(), None).token
     }
 }
 

@@ -1,5 +1,6 @@
 //! The claims of session and refresh tokens: `tid, uid, usn, vrs, exp, iat`, in this order (spec/auth-and-accounts.md section 3).
 
+use super::origin::{Origin, Written};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -25,6 +26,8 @@ pub struct SessionClaims {
     pub expires_unix: i64,
     /// When the chain's authentication was, in seconds since 1970; without `iat`, `exp` less the lifetime.
     pub issued_unix: i64,
+    /// The identity token that opened the session; `None` when it was opened otherwise.
+    pub origin: Option<Arc<Origin>>,
     /// The token's signature: what tells one token from another.
     pub signature: [u8; 32],
 }
@@ -70,10 +73,11 @@ pub(super) struct Claims<'a> {
     pub(super) vars: &'a BTreeMap<String, String>,
     pub(super) expires_unix: i64,
     pub(super) issued_unix: i64,
+    pub(super) origin: Option<&'a Origin>,
 }
 
 impl Claims<'_> {
-    /// The payload, as Nakama writes it: fixed order, nothing that is empty.
+    /// The payload, as Nakama writes it: fixed order, nothing that is empty. What only we write comes last.
     pub(super) fn to_json(&self) -> String {
         let mut json = String::with_capacity(256);
         json.push('{');
@@ -94,6 +98,10 @@ impl Claims<'_> {
         let _ = write!(json, "\"exp\":{}", self.expires_unix);
         if self.issued_unix != 0 {
             let _ = write!(json, ",\"iat\":{}", self.issued_unix);
+        }
+        if let Some(origin) = self.origin {
+            json.push_str(",\"idn\":");
+            origin.write_json(&mut json);
         }
         json.push('}');
         json
@@ -138,8 +146,13 @@ pub(super) fn read(payload: &[u8], signature: [u8; 32], lifetime: i64) -> Result
     let user_id = raw.user.and_then(|text| Uuid::try_parse(&text.0).ok()).filter(|id| !id.is_nil());
     // A match token is signed with the same key: what has a `mid` never stands for a user.
     let user_id = user_id.filter(|_| !raw.is_match_token).ok_or(TokenRefusal::Claims)?;
+    let origin = match raw.origin {
+        Some(written) => Some(Arc::new(written.read().ok_or(TokenRefusal::Claims)?)),
+        None => None,
+    };
     Ok(SessionClaims {
         user_id,
+        origin,
         username: Arc::from(raw.username.map_or(Cow::Borrowed(""), |text| text.0)),
         vars: Arc::new(raw.vars.unwrap_or_default()),
         token_id: raw.token_id.and_then(|text| Uuid::try_parse(&text.0).ok()),
@@ -158,6 +171,7 @@ struct Payload<'a> {
     vars: Option<BTreeMap<String, String>>,
     expires: Option<i64>,
     issued: Option<i64>,
+    origin: Option<Written>,
     is_match_token: bool,
 }
 
@@ -193,6 +207,8 @@ impl<'de> Visitor<'de> for PayloadVisitor {
                 payload.expires = members.next_value::<Option<_>>()?.or(payload.expires);
             } else if is("iat") {
                 payload.issued = members.next_value::<Option<_>>()?.or(payload.issued);
+            } else if name == "idn" {
+                payload.origin = members.next_value()?;
             } else {
                 payload.is_match_token |= is("mid");
                 members.next_value::<IgnoredAny>()?;

@@ -1,4 +1,4 @@
-use super::{Kind, Revocation, SessionTokens, TokenRefusal, jwt::Keys};
+use super::{Kind, Renewal, Revocation, SessionTokens, TokenRefusal, jwt::Keys};
 use crate::{
     clock::{Clock, Entropy},
     config,
@@ -36,7 +36,8 @@ fn vars(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn a_pair_carries_nakamas_claims_in_its_order() {
     let (tokens, _) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "a\"b", &vars(&[("b", "<&>\u{2028}\u{1}"), ("a", "é\n")]));
+    let pair =
+        tokens.issue(tokens.new_token_id(), user(), "a\"b", &vars(&[("b", "<&>\u{2028}\u{1}"), ("a", "é\n")]), None);
     let segments: Vec<_> = pair.token.split('.').collect();
     let text = |segment: &str| String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(segment).unwrap()).unwrap();
     assert_eq!(text(segments[0]), r#"{"alg":"HS256","typ":"JWT"}"#);
@@ -48,7 +49,7 @@ fn a_pair_carries_nakamas_claims_in_its_order() {
             NOW + 60
         )
     );
-    let claims = tokens.verify_refresh(&pair.refresh_token).unwrap();
+    let claims = tokens.verify_refresh(&pair.refresh_token).unwrap().claims;
     assert_eq!((claims.expires_unix, claims.token_id), (NOW + 3_600, pair.token_id));
     assert_eq!(claims.vars["b"], "<&>\u{2028}\u{1}");
 }
@@ -56,7 +57,7 @@ fn a_pair_carries_nakamas_claims_in_its_order() {
 #[test]
 fn each_kind_is_refused_where_the_other_is_expected() {
     let (tokens, _) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     assert_eq!(tokens.verify_session(&pair.refresh_token), Err(TokenRefusal::Signature));
     assert_eq!(tokens.verify_refresh(&pair.token), Err(TokenRefusal::Signature));
 }
@@ -64,7 +65,7 @@ fn each_kind_is_refused_where_the_other_is_expected() {
 #[test]
 fn a_token_ends_in_the_second_of_its_expiry() {
     let (tokens, clock) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     clock.advance_seconds(59);
     assert!(tokens.verify_session(&pair.token).is_ok());
     clock.advance_seconds(1);
@@ -135,7 +136,7 @@ fn payloads_that_are_refused() {
 fn only_hs256_in_three_segments_with_a_good_signature() {
     use TokenRefusal::{Algorithm, Format, Signature};
     let (tokens, _) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     let parts: Vec<_> = pair.token.split('.').collect();
     let header = |json: &str| BASE64_URL_SAFE_NO_PAD.encode(json);
     let with = |header: &str| {
@@ -163,7 +164,7 @@ fn only_hs256_in_three_segments_with_a_good_signature() {
 #[test]
 fn unused_bits_of_the_signature_make_no_other_token() {
     let (tokens, _) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (rest, last) = pair.token.split_at(pair.token.len() - 1);
     let value = alphabet.iter().position(|b| *b == last.as_bytes()[0]).unwrap();
@@ -177,7 +178,7 @@ fn unused_bits_of_the_signature_make_no_other_token() {
 #[test]
 fn a_log_out_everywhere_tells_ours_by_order_and_others_by_second() {
     let (tokens, clock) = tokens();
-    let issue = || tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let issue = || tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     let foreign = |iat: &str| {
         let v4 = Uuid::from_u128(0x1234_5678_1234_4123_8123_1234_5678_9abc);
         key().sign(&format!(r#"{{"tid":"{v4}","uid":"{USER}","exp":{}{iat}}}"#, NOW + 60))
@@ -193,7 +194,7 @@ fn a_log_out_everywhere_tells_ours_by_order_and_others_by_second() {
     assert!(!is_good(&same_second) && is_good(&later_second));
     assert!(!is_good(&without_iat), "issued at exp less the lifetime");
 
-    let other = tokens.issue(tokens.new_token_id(), Uuid::from_u128(9), "other", &BTreeMap::new());
+    let other = tokens.issue(tokens.new_token_id(), Uuid::from_u128(9), "other", &BTreeMap::new(), None);
     assert!(is_good(&other.token));
     clock.advance_seconds(3_601);
     tokens.purge();
@@ -205,14 +206,14 @@ fn a_token_id_taken_before_the_ban_makes_a_stillborn_pair() {
     let (tokens, _) = tokens();
     let token_id = tokens.new_token_id();
     tokens.apply(tokens.user_now(user()));
-    let pair = tokens.issue(token_id, user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(token_id, user(), "name", &BTreeMap::new(), None);
     assert_eq!(tokens.verify_session(&pair.token), Err(TokenRefusal::Revoked));
 }
 
 #[test]
 fn tokens_of_a_future_that_was_taken_back_are_still_older_than_a_log_out() {
     let (tokens, clock) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     clock.advance_seconds(-30);
     let restarted = SessionTokens::new(&config::Session::default(), clock, Entropy::seeded(4));
     assert!(restarted.verify_session(&pair.token).is_ok());
@@ -223,7 +224,7 @@ fn tokens_of_a_future_that_was_taken_back_are_still_older_than_a_log_out() {
 #[test]
 fn the_deny_list_forgets_what_has_expired_and_nothing_else() {
     let (tokens, clock) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     let claims = tokens.verify_session(&pair.token).unwrap();
     let Some(Revocation::SessionToken { expires_unix, .. }) = tokens.token(Kind::Session, &claims) else {
         panic!("our tokens have ids");
@@ -247,7 +248,7 @@ fn match_tokens_and_session_tokens_are_told_apart() {
     assert_eq!(tokens.verify_session(&token), Err(TokenRefusal::Claims));
     let read = tokens.verify_match_token(&token).unwrap();
     assert_eq!((read.match_id, &*read.node), (user(), ""));
-    let session = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let session = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     assert_eq!(tokens.verify_match_token(&session.token), Err(TokenRefusal::Claims));
     clock.advance_seconds(30);
     assert_eq!(tokens.verify_match_token(&token), Err(TokenRefusal::Expired));
@@ -263,18 +264,44 @@ fn match_tokens_and_session_tokens_are_told_apart() {
 #[test]
 fn nothing_printed_tells_a_token() {
     let (tokens, _) = tokens();
-    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new());
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     let claims = tokens.verify_session(&pair.token).unwrap();
     let printed = format!("{pair:?} {claims:?} {tokens:?}");
     let signature = pair.token.rsplit('.').next().unwrap();
     assert!(!printed.contains(signature) && !printed.contains("signature"), "{printed}");
 }
 
+#[test]
+fn only_a_refreshed_token_tells_its_generation() {
+    let (tokens, _) = tokens();
+    let vars = BTreeMap::new();
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &vars, None);
+    let chain = tokens.verify_session(&pair.token).unwrap();
+    let renewed =
+        |generation| tokens.renew(Renewal { chain: &chain, generation, username: "name", vars: &vars, origin: None });
+    assert_eq!(renewed(0).refresh_token, pair.refresh_token, "Nakama's header to the byte");
+    let third = renewed(2);
+    assert_eq!(third.token, pair.token, "session tokens have none");
+    let header = BASE64_URL_SAFE_NO_PAD.decode(third.refresh_token.split('.').next().unwrap()).unwrap();
+    assert_eq!(header, br#"{"alg":"HS256","typ":"JWT","gen":2}"#);
+    assert_eq!(tokens.verify_refresh(&third.refresh_token).unwrap().generation, 2);
+
+    let refresh_key = Keys::new(&"defaultrefreshencryptionkey".into(), &[]);
+    let payload = format!(r#"{{"uid":"{USER}","exp":{}}}"#, NOW + 60);
+    let under =
+        |header: &str| tokens.verify_refresh(&refresh_key.sign_under(&BASE64_URL_SAFE_NO_PAD.encode(header), &payload));
+    for odd in ["-1", "1.5", "\"1\"", "null", "4294967296", "[]"] {
+        let token = under(&format!(r#"{{"alg":"HS256","gen":{odd}}}"#));
+        assert_eq!(token.map(drop), Err(TokenRefusal::Format), "{odd}");
+    }
+    assert_eq!(under(r#"{"alg":"none","gen":1}"#).map(drop), Err(TokenRefusal::Algorithm));
+}
+
 proptest! {
     #[test]
     fn what_is_issued_is_read_back(name in ".{0,40}", vars in proptest::collection::btree_map(".{0,10}", ".{0,20}", 0..5)) {
         let (tokens, _) = tokens();
-        let pair = tokens.issue(tokens.new_token_id(), user(), &name, &vars);
+        let pair = tokens.issue(tokens.new_token_id(), user(), &name, &vars, None);
         let claims = tokens.verify_session(&pair.token).unwrap();
         prop_assert_eq!((&*claims.username, &*claims.vars), (&*name, &vars));
     }
