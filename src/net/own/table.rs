@@ -1,6 +1,12 @@
 //! The rows of our own routes.
 
-use super::OwnRoute;
+use super::{OwnRoute, nonce::nonce};
 
 /// Every route of our own.
-pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[];
+pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[OwnRoute {
+    method: "POST",
+    path: "/bridge/nonce",
+    name: "BridgeNonce",
+    has_body: false,
+    run: |call| nonce(call),
+}];
