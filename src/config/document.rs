@@ -105,6 +105,7 @@ fn example<S: Documented>(text: &mut String, name: &str) {
 /// A value on one line, as a key inside a commented table needs it.
 fn inline(value: &toml::Value) -> String {
     match value {
+        toml::Value::Table(table) if table.is_empty() => "{}".to_owned(),
         toml::Value::Table(table) => {
             let members: Vec<_> = table.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
             format!("{{ {} }}", members.join(", "))

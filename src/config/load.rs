@@ -179,6 +179,9 @@ impl Config {
         let identity = &self.identity;
         check(identity.jwks_refresh_sec >= 1, "identity.jwks_refresh_sec", "1 or more")?;
         check(identity.jwks_timeout_ms >= 1, "identity.jwks_timeout_ms", "1 or more")?;
+        check(identity.max_vars_bytes >= 1, "identity.max_vars_bytes", "1 or more")?;
+        check((1..=86_400).contains(&identity.nonce_lifetime_sec), "identity.nonce_lifetime_sec", "1 to 86400")?;
+        check(identity.max_used_nonces >= 1, "identity.max_used_nonces", "1 or more")?;
         check(
             identity.jwks_max_age_sec >= identity.jwks_refresh_sec,
             "identity.jwks_max_age_sec",

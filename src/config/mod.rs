@@ -7,6 +7,8 @@ mod document;
 mod load;
 mod sections;
 mod trust;
+mod trust_mapping;
+mod trust_presets;
 mod trust_rules;
 
 pub use document::{Documented, Secret, reference};
@@ -15,8 +17,10 @@ pub use sections::{
     DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
     WebhookStage,
 };
-pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
-pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};
+pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, NonceRule, Preset, TokenType, TrustEntry};
+pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};
+pub use trust_presets::{ExactIssuer, TENANT_PLACEHOLDER};
+pub use trust_rules::{is_loopback, judge_trust, key_set_address, may_fetch, subject_namespaces};
 
 use sections::section;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,23 @@
 //! The rows of our own routes.
 
-use super::{OwnRoute, ticket};
+use super::{OwnAnswer, OwnCall, OwnRoute, nonce, ticket};
 
 /// Every route of our own.
-pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[OwnRoute {
-    method: "POST",
-    path: "/v2/session/ticket",
-    name: "SessionTicket",
-    has_body: false,
-    run: ticket::issue,
-}];
+pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
+    row("POST", "/v2/session/ticket", "SessionTicket", NO_BODY, ticket::issue),
+    row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::nonce),
+];
+
+const TAKES_A_BODY: bool = true;
+const NO_BODY: bool = false;
+
+/// A row: method, path, name in logs and metrics, whether a body is read, and the function that answers.
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    name: &'static str,
+    has_body: bool,
+    run: for<'c> fn(OwnCall<'c>) -> OwnAnswer<'c>,
+) -> OwnRoute {
+    OwnRoute { method, path, name, has_body, run }
+}
