@@ -37,6 +37,9 @@ section! {
         /// The account's custom id: "sub" is the subject itself; "prefixed" is name:subject, with the name of the first entry of the
         /// same issuer. Several issuers need "prefixed" in every entry: bare subjects of two issuers could be one id.
         account_id: AccountId = AccountId::Sub,
+        /// True: a session from this entry is refreshed only with a current identity token of the same player, sent as the variable
+        /// `idp.token`; see docs/sessions.md.
+        represent_at_refresh: bool = false,
     }
 }
 

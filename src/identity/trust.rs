@@ -26,6 +26,7 @@ pub(super) struct Entry {
     pub(super) max_lifetime: i64,
     /// `None`: the bare subject is the account id.
     pub(super) prefix: Option<Arc<str>>,
+    pub(super) represent_at_refresh: bool,
 }
 
 impl Entry {
@@ -42,6 +43,7 @@ impl Entry {
             max_age: (config.max_age_sec > 0).then(|| seconds(config.max_age_sec)),
             max_lifetime: seconds(config.max_lifetime_sec),
             prefix: (config.account_id == AccountId::Prefixed).then(|| prefix_name.into()),
+            represent_at_refresh: config.represent_at_refresh,
         }
     }
 

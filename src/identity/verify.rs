@@ -95,7 +95,7 @@ impl fmt::Debug for VerifiedIdentity {
 
 /// Judges identity tokens. Its background tasks end when it is dropped.
 pub struct Verifier {
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// For each issuer the entries that trust it, with its place among the entry's issuers.
     by_issuer: HashMap<Arc<str>, Vec<(usize, usize)>>,
     max_token_bytes: usize,
