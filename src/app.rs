@@ -6,7 +6,10 @@ use crate::{
     config::{Config, ConfigError},
     features::{Services, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
-    identity::{self, Verifier, session::SessionTokens},
+    identity::{
+        self, Verifier,
+        session::{SessionTokens, SigningKeys},
+    },
     lifecycle::Lifecycle,
     net::{
         self, Http, metrics,
@@ -114,7 +117,8 @@ impl Server {
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
-        let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
+        let signing = SigningKeys::load(&config.session, &config.data_dir, clock.unix_seconds())?;
+        let tokens = SessionTokens::signed(&config.session, signing, clock.clone(), entropy.clone());
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;

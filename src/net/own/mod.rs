@@ -1,9 +1,12 @@
 //! Routes of our own, beside Nakama's table: exact paths, each with a function that reads the request as it came. What they
 //! share with Nakama's routes (bounds, time, credentials, the shape of errors) is in `exchange` and `respond`.
 
+mod form;
 mod nonce;
+mod sessions;
 mod table;
 mod ticket;
+mod token;
 
 use super::respond::{Failure, Response};
 use crate::features::{Client, Services};

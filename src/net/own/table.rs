@@ -1,10 +1,13 @@
 //! The rows of our own routes.
 
-use super::{OwnAnswer, OwnCall, OwnRoute, nonce, ticket};
+use super::{OwnAnswer, OwnCall, OwnRoute, nonce, sessions, ticket, token};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
+    row("GET", "/.well-known/jwks.json", "KeySet", NO_BODY, sessions::key_set),
+    row("POST", "/v2/session/introspect", "Introspect", TAKES_A_BODY, sessions::introspect),
     row("POST", "/v2/session/ticket", "SessionTicket", NO_BODY, ticket::issue),
+    row("POST", "/oauth2/token", "Token", TAKES_A_BODY, token::token),
     row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::nonce),
 ];
 
