@@ -67,6 +67,7 @@ pub struct Cells {
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
+    pub login_page: Family<KindLabels, Counter>,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
@@ -90,6 +91,7 @@ impl Metrics {
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
+            login_page: Family::default(),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
@@ -102,6 +104,11 @@ impl Metrics {
             "reserved_vars_dropped",
             "Session variables that clients tried to set under reserved names",
             cells.reserved_vars_dropped.clone(),
+        );
+        r.register(
+            "login_page",
+            "Sign-ins on the page: begun, proven, failed, strange (of no sign-in of that browser), ended (by the provider)",
+            cells.login_page.clone(),
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());

@@ -27,6 +27,9 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "session"),      // a ban or deletion ends every session
     ("account", "users"),        // an account shows its user as everybody sees it
     ("authenticate", "session"), // signing in ends with a session
+    ("login", "authenticate"),   // the sign-in page ends with signing in
+    ("login", "session"),        // a provider that ends a sign-in ends the session
+    ("session", "login"),        // a session is refreshed as long as its provider renews it
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod authenticate;
 pub mod links;
+pub mod login;
 pub mod matches;
 pub mod passwords;
 pub mod rpc;
@@ -29,6 +30,7 @@ use crate::{
     store::Store,
     telemetry::Metrics,
 };
+use login::Login;
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use uuid::Uuid;
@@ -48,6 +50,8 @@ pub struct Services {
     pub store: Store,
     /// Judges identity tokens.
     pub verifier: Arc<Verifier>,
+    /// The sign-in page.
+    pub login: Arc<Login>,
     /// Session tokens.
     pub tokens: SessionTokens,
     /// What runs around authentication.

@@ -1,6 +1,6 @@
 //! The life of a session after signing in: who a token stands for, refresh, logout (spec/auth-and-accounts.md sections 4 to 7).
 
-use super::{Caller, Client, Services, rules};
+use super::{Caller, Client, Services, login, rules};
 use crate::{
     error::Error,
     identity::{
@@ -53,6 +53,7 @@ pub async fn session_refresh(
     if login.disabled {
         return Err(Error::permission_denied("User account banned."));
     }
+    login::renew(services, &chain).await?;
     keep_revoked(services, &chain).await?;
     let vars = vars_at_refresh(services, &chain, request.vars);
     let pair = services.tokens.renew(&chain, &login.username, &vars);

@@ -10,6 +10,7 @@ mod fetch;
 mod jwks;
 mod jwt;
 mod keys;
+pub mod login;
 mod metrics;
 mod refusal;
 mod scope;
