@@ -25,6 +25,8 @@ use serde_json::{Value, json};
 /// The grant type of a device that asks for its session (RFC 8628 section 3.4).
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
 /// `GET /bridge/login`: a game sends its player here.
 pub(super) fn begin(call: OwnCall<'_>) -> OwnAnswer<'_> {
     Box::pin(async move {
@@ -178,8 +180,9 @@ fn of_game(call: &OwnCall<'_>) -> Result<Params, Error> {
     if !call.services.login.is_on() {
         return Err(off());
     }
-    let is_json = call.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    once(if is_json { Params::parse_json(call.body)? } else { Params::parse(call.body)? })
+    // As in Nakama's API, what is not said to be a form is JSON.
+    let is_form = call.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
+    once(if is_form || call.body.is_empty() { Params::parse(call.body)? } else { Params::parse_json(call.body)? })
 }
 
 /// A form that another site's page sends would sign in that site's device as the player: only our own page's counts.
