@@ -12,6 +12,7 @@ mod fetch;
 mod jwks;
 mod jwt;
 mod keys;
+pub mod login;
 mod mapping;
 mod metrics;
 mod nonce;
