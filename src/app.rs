@@ -4,7 +4,7 @@
 use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, passwords::Passwords, session, ticket::Tickets},
+    features::{Services, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{self, Verifier, session::SessionTokens},
     lifecycle::Lifecycle,
@@ -115,7 +115,7 @@ impl Server {
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
         let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
-        session::load_revocations(&store, &tokens)?;
+        revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
         let hooks = hooks.bridge(Bridge::new(verifier.clone())).build(
@@ -160,7 +160,7 @@ impl Server {
         });
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
-        lifecycle.spawn(async move { session::sweep(&swept, &life).await });
+        lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;

@@ -105,8 +105,7 @@ async fn no_credential_is_in_the_log_at_any_level() {
     call(http, &format!("//v2/session/ticket?token={token}"), &bearer, Value::Null).await;
 
     // Refreshes, good and bad.
-    let (status, refreshed) =
-        call(http, "/v2/account/session/refresh", &server_key, json!({ "token": refresh })).await;
+    let (status, refreshed) = call(http, "/v2/account/session/refresh", &server_key, json!({ "token": refresh })).await;
     assert_eq!(status, 200, "{refreshed}");
     let newer = secrets.token("refreshed session token", &refreshed["token"]);
     secrets.token("refreshed refresh token", &refreshed["refresh_token"]);

@@ -169,6 +169,9 @@ impl Config {
             "1 second to 10 years",
         )?;
         check((1..=3_600).contains(&session.ticket_expiry_sec), "session.ticket_expiry_sec", "1 to 3600")?;
+        check(session.refresh_grace_sec <= 86_400, "session.refresh_grace_sec", "0 to 86400")?;
+        check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
+        check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
         check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")
     }
 

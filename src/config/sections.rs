@@ -102,6 +102,16 @@ section! {
         previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a refresh token is good for.
         refresh_token_expiry_sec: u64 = 3_600,
+        /// True: a refresh token is good for one refresh. Its second use ends the session, since somebody else has a copy; see
+        /// docs/sessions.md. False: it stays good until it expires, as with Nakama.
+        refresh_rotation: bool = true,
+        /// Seconds for which a refresh token that was used is still answered: its answer may have been lost.
+        refresh_grace_sec: u64 = 30,
+        /// Refreshed sessions to remember until their refresh tokens expire; the first refresh of one more is answered 503, code 14.
+        max_refresh_chains: usize = 1_000_000,
+        /// Seconds since the player proved who it is (to the identity provider, else here) after which a session ends however often
+        /// it is refreshed; 0: no such end.
+        max_chain_sec: u64 = 0,
         /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
         /// single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,

@@ -7,6 +7,7 @@ mod connection;
 pub mod links;
 pub mod matches;
 pub mod passwords;
+pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
