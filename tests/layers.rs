@@ -28,8 +28,11 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "users"),           // an account shows its user as everybody sees it
     ("authenticate", "revocation"), // signing in ends older sessions
     ("authenticate", "session"),    // a proof may be too old to sign in with
+    ("authenticate", "tenancy"),    // an account is of one tenant
+    ("links", "tenancy"),           // so is what it signs in by
     ("rpc", "connection"),          // a call by which a socket gets a new token
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
+    ("users", "tenancy"),           // players see those of their tenant
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -12,7 +12,7 @@ mod trust_rules;
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
+    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Tenancy, Webhook,
     WebhookStage,
 };
 pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
@@ -40,6 +40,8 @@ section! {
         store: Store = Store::default(),
         /// Identity tokens of others: who is trusted, and how far.
         identity: Identity = Identity::default(),
+        /// Walls between the players of several tenants.
+        tenancy: Tenancy = Tenancy::default(),
         /// The development identity provider: signs in anybody, so it serves the loopback interface only.
         dev_provider: DevProvider = DevProvider::default(),
         /// What runs before and after an authentication.

@@ -181,6 +181,15 @@ section! {
 }
 
 section! {
+    /// Tenants: players of one never meet, see or find players of another (docs/tenants.md).
+    Tenancy {
+        /// True: every session belongs to the tenant that its identity token names (`tenant` of a trust entry). Who has none
+        /// cannot sign in, and custom ids, by identity token, are the only way to.
+        enabled: bool = false,
+    }
+}
+
+section! {
     /// A small identity provider for trying things out: signs in anybody under any name. It listens on the loopback interface
     /// only, and the server trusts it only while it is itself on loopback. Turn it off in production.
     DevProvider {

@@ -1,11 +1,11 @@
 //! Signing in by custom id, device id, email address or username (spec/auth-and-accounts.md sections 9 to 11).
 
-use super::{Client, Services, revocation, rules, session};
+use super::{Client, Services, revocation, rules, session, tenancy};
 use crate::{
     config::Secret,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
-    identity::{RESERVED_VARS, VerifiedIdentity, session::Origin},
+    identity::{RESERVED_VARS, ScopeKey, Tenant, VerifiedIdentity, session::Origin},
     store::{Created, Identifier, Login, NewIdentifier, NewUser},
     telemetry::KindLabels,
 };
@@ -84,16 +84,18 @@ async fn sign_in(
     client: &Client,
     mut request: AuthenticateRequest,
 ) -> Result<api::Session, Error> {
+    tenancy::judge_method(services, request.method)?;
     request.vars = rules::client_vars(request.vars, &services.metrics);
     let context = client.hook_context();
     let request = services.hooks.before(&context, request).await?;
+    let tenant = tenancy::of_request(services, &request)?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
     let (vars, origin) = session_of(services, &request);
     session::not_too_old(services, services.clock.unix_seconds(), origin.as_ref())?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
     let token_id = services.tokens.new_token_id();
-    let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
+    let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials, tenant };
     let account = attempt.run().await?;
     if services.config.session.single_session {
         revocation::end_older(services, account.user_id, token_id).await?;
@@ -171,6 +173,7 @@ struct Attempt<'a> {
     context: &'a HookContext,
     request: &'a AuthenticateRequest,
     credentials: &'a Credentials<'a>,
+    tenant: Tenant,
 }
 
 impl Attempt<'_> {
@@ -193,6 +196,7 @@ impl Attempt<'_> {
                 return Err(Error::unauthenticated("Invalid credentials."));
             }
         }
+        tenancy::admit(self.services, login.user_id, self.tenant).await?;
         let account = Authenticated { user_id: login.user_id, username: login.username, created: false };
         let notices = self.services.hooks.notices(self.context, self.request, &account);
         if !notices.is_empty() {
@@ -228,7 +232,8 @@ impl Attempt<'_> {
         };
         let notices = self.services.hooks.notices(self.context, self.request, &account);
         let (id, username) = (account.user_id, account.username.clone());
-        let created = self.services.store.create_user(NewUser { id, username, identifier, notices }).await;
+        let tenant = self.tenant.key().map(ScopeKey::to_u128);
+        let created = self.services.store.create_user(NewUser { id, username, identifier, tenant, notices }).await;
         match created.map_err(|error| error.into_error(CREATE_FAILED))? {
             Created::New => {
                 self.services.metrics.accounts_created.inc();

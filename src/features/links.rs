@@ -1,6 +1,6 @@
 //! Linking and unlinking what the caller's account signs in by (spec/auth-and-accounts.md section 16).
 
-use super::{Caller, Services, rules};
+use super::{Caller, Services, rules, tenancy};
 use crate::{
     config::Secret,
     error::Error,
@@ -128,9 +128,16 @@ impl<'a> Hooked<'a> {
         caller: &'a Caller,
         mut request: AuthenticateRequest,
     ) -> Result<Self, Error> {
+        let links = request.operation == Operation::Link;
+        if links {
+            tenancy::judge_method(services, request.method)?;
+        }
         request.vars = rules::client_vars(request.vars, &services.metrics);
         let context = caller.hook_context();
         let request = services.hooks.before(&context, request).await?;
+        if links && tenancy::of_request(services, &request)? != caller.tenant {
+            return Err(Error::permission_denied("The identity token is of another tenant."));
+        }
         Ok(Self { services, caller, context, request })
     }
 

@@ -12,6 +12,7 @@ pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+mod tenancy;
 pub mod ticket;
 pub mod users;
 
@@ -25,7 +26,7 @@ use crate::{
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
     identity::{
-        Verifier,
+        Tenant, Verifier,
         session::{SessionClaims, SessionTokens},
     },
     realtime::Realtime,
@@ -92,6 +93,8 @@ pub struct Caller {
     pub vars: Arc<BTreeMap<String, String>>,
     /// The token's id; all tokens of one refresh chain share it. `None` only for tokens of another server.
     pub token_id: Option<Uuid>,
+    /// The wall that the session is behind.
+    pub tenant: Tenant,
     /// When the session token ends, in seconds since 1970.
     pub expires_unix: i64,
 }
@@ -105,6 +108,7 @@ impl Caller {
             username: Arc::clone(&claims.username),
             vars: Arc::clone(&claims.vars),
             token_id: claims.token_id,
+            tenant: claims.tenant,
             expires_unix: claims.expires_unix,
         }
     }

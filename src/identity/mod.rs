@@ -23,6 +23,6 @@ pub use jwt::{MAX_HEADER_BYTES, MAX_KEY_ID_BYTES, ParsedToken, parse_token};
 pub use keys::{HeldKeys, KeySetError, Keys};
 pub use metrics::Metrics;
 pub use refusal::{Reason, Refusal, RefusalKind, Step};
-pub use scope::{ScopeKey, ScopeKind};
+pub use scope::{ScopeKey, ScopeKind, Tenant};
 pub use strict_json::{MAX_DEPTH, MAX_MEMBERS};
 pub use verify::{RESERVED_VARS, Trusted, VerifiedIdentity, Verifier};

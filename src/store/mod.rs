@@ -11,6 +11,7 @@ mod migrations;
 mod outbox;
 mod refresh_chains;
 mod revocations;
+mod tenants;
 mod users;
 mod writer;
 

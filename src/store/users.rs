@@ -3,7 +3,7 @@
 use super::{
     Notice, Revocation, Store, StoreError,
     db::{self, Row, Transaction},
-    links, outbox, revocations,
+    links, outbox, revocations, tenants,
     writer::Undo,
 };
 use rusqlite::{Connection, params};
@@ -94,6 +94,8 @@ pub struct NewUser {
     pub username: String,
     /// What it signs in by.
     pub identifier: NewIdentifier,
+    /// The key of its tenant, for good.
+    pub tenant: Option<u128>,
     /// Notices of its creation, stored with it or not at all.
     pub notices: Vec<Notice>,
 }
@@ -187,7 +189,8 @@ impl Store {
     /// When it could not be stored; then it was not.
     pub async fn create_user(&self, new: NewUser) -> Result<Created, StoreError> {
         let (clock, most) = (self.clock.clone(), self.limits.outbox_size);
-        let one_statement = new.notices.is_empty() && !matches!(new.identifier, NewIdentifier::Device(_));
+        let one_statement =
+            new.notices.is_empty() && new.tenant.is_none() && !matches!(new.identifier, NewIdentifier::Device(_));
         let undo = if one_statement { Undo::Statement } else { Undo::Savepoint };
         self.db.write_with(undo, move |tx| create_user(tx, &new, clock.unix_micros(), most)).await
     }
@@ -353,6 +356,9 @@ fn create_user(tx: &Transaction<'_>, new: &NewUser, now: i64, outbox_size: usize
     }
     if let NewIdentifier::Device(id) = &new.identifier {
         links::insert_device(tx, id, new.id)?;
+    }
+    if let Some(tenant) = new.tenant {
+        tenants::bind(tx, new.id, tenant)?;
     }
     outbox::put(tx, &new.notices, outbox_size)?;
     Ok(Created::New)

@@ -17,7 +17,8 @@ pub use revocation::{Full, Revocation};
 
 use crate::{
     clock::{Clock, Entropy, order_of},
-    config,
+    config::Config,
+    identity::Tenant,
 };
 use claims::Claims;
 use jwt::Keys;
@@ -87,6 +88,7 @@ struct Inner {
     refresh: Keys,
     refresh_seconds: i64,
     max_chain_seconds: Option<i64>,
+    tenancy: bool,
     denied: DenyList,
     clock: Clock,
     entropy: Entropy,
@@ -100,7 +102,8 @@ impl fmt::Debug for SessionTokens {
 
 impl SessionTokens {
     /// Tokens under the keys and lifetimes of `config`, with an empty deny list.
-    pub fn new(config: &config::Session, clock: Clock, entropy: Entropy) -> Self {
+    pub fn new(config: &Config, clock: Clock, entropy: Entropy) -> Self {
+        let (tenancy, config) = (config.tenancy.enabled, &config.session);
         let seconds = |configured: u64| i64::try_from(configured).unwrap_or(i64::MAX / 2);
         Self(Arc::new(Inner {
             session: Keys::new(&config.encryption_key, &config.previous_encryption_keys),
@@ -108,6 +111,7 @@ impl SessionTokens {
             refresh: Keys::new(&config.refresh_encryption_key, &config.previous_refresh_encryption_keys),
             refresh_seconds: seconds(config.refresh_token_expiry_sec),
             max_chain_seconds: (config.max_chain_sec > 0).then(|| seconds(config.max_chain_sec)),
+            tenancy,
             denied: DenyList::new(config.max_revoked_tokens),
             clock,
             entropy,
@@ -181,6 +185,9 @@ impl SessionTokens {
 
     fn verify(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
         let (claims, generation) = self.open(kind, token)?;
+        if self.0.tenancy && claims.tenant == Tenant::NONE {
+            return Err(TokenRefusal::NoTenant);
+        }
         match self.0.denied.denies(kind, &claims) {
             true => Err(TokenRefusal::Revoked),
             false => Ok((claims, generation)),
@@ -202,7 +209,12 @@ impl SessionTokens {
             Kind::Refresh => (&self.0.refresh, self.0.refresh_seconds),
         };
         let signed = keys.open(token)?;
-        let claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        let mut claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        if let Some(tenant) = claims.origin.as_ref().and_then(|origin| origin.tenant.as_deref())
+            && self.0.tenancy
+        {
+            claims.tenant = Tenant::named(tenant);
+        }
         let now = self.0.clock.unix_micros();
         if now.div_euclid(1_000_000) >= claims.expires_unix {
             return Err(TokenRefusal::Expired);
@@ -221,17 +233,18 @@ impl SessionTokens {
         }
     }
 
-    /// A token that lets its bearer join the match `match_id` for the next 30 seconds (spec/realtime-core.md 8.3).
-    pub fn mint_match_token(&self, match_id: &str) -> String {
-        self.0.session.sign(&match_token::to_json(match_id, self.0.clock.unix_seconds()))
+    /// A token that lets its bearer, if it is of `tenant`, join the match `match_id` for the next 30 seconds
+    /// (spec/realtime-core.md 8.3).
+    pub fn mint_match_token(&self, match_id: &str, tenant: Tenant) -> String {
+        self.0.session.sign(&match_token::to_json(match_id, tenant, self.0.clock.unix_seconds()))
     }
 
-    /// Reads a match token. A session token is none, nor the other way round.
+    /// Reads a match token that somebody of `tenant` presents. A session token is none, nor the other way round.
     ///
     /// # Errors
     /// Which of the checks failed.
-    pub fn verify_match_token(&self, token: &str) -> Result<MatchToken, TokenRefusal> {
-        match_token::read(&self.0.session.open(token)?.payload, self.0.clock.unix_seconds())
+    pub fn verify_match_token(&self, token: &str, tenant: Tenant) -> Result<MatchToken, TokenRefusal> {
+        match_token::read(&self.0.session.open(token)?.payload, tenant, self.0.clock.unix_seconds())
     }
 
     /// An order number: every token issued so far is before it, every later one after it.
