@@ -27,9 +27,11 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "revocation"),      // a ban or deletion ends every session
     ("account", "users"),           // an account shows its user as everybody sees it
     ("authenticate", "revocation"), // signing in ends older sessions
+    ("authenticate", "replay"),     // an identity token may be good for one session only
     ("authenticate", "session"),    // a proof may be too old to sign in with
     ("authenticate", "tenancy"),    // an account is of one tenant
-    ("links", "tenancy"),           // so is what it signs in by
+    ("links", "replay"),            // or for one link
+    ("links", "tenancy"),           // what an account signs in by is of its tenant
     ("rpc", "connection"),          // a call by which a socket gets a new token
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
     ("users", "tenancy"),           // players see those of their tenant

@@ -12,8 +12,8 @@ mod trust_rules;
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Tenancy, Webhook,
-    WebhookStage,
+    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Replay, Runtime, Session, Socket, Store, Tenancy,
+    Webhook, WebhookStage,
 };
 pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
 pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};

@@ -196,6 +196,7 @@ async fn an_account_of_nakama_without_a_password_opens_by_none() {
         username: "imported".into(),
         identifier,
         tenant: None,
+        token_use: None,
         notices: Vec::new(),
     };
     assert_eq!(world.services.store.create_user(new).await.unwrap(), Created::New);

@@ -7,6 +7,7 @@ mod connection;
 pub mod links;
 pub mod matches;
 pub mod passwords;
+mod replay;
 pub mod revocation;
 pub mod rpc;
 mod rules;

@@ -12,6 +12,7 @@ mod jwt;
 mod keys;
 mod metrics;
 mod refusal;
+mod replay;
 mod scope;
 pub mod session;
 mod strict_json;

@@ -21,6 +21,8 @@ pub enum Step {
     Client,
     /// Whom it names.
     Subject,
+    /// Whether it was presented before, where `identity.replay` asks. Judged at the sign-in, after all else.
+    Replay,
 }
 
 impl Step {
@@ -34,6 +36,7 @@ impl Step {
             Self::Issuer => "issuer",
             Self::Client => "client",
             Self::Subject => "subject",
+            Self::Replay => "replay",
         }
     }
 }
@@ -119,6 +122,8 @@ reasons! {
     Subject = Subject, "the subject is malformed";
     /// The bare subject cannot be a custom id: not 6 to 128 bytes, or with spaces.
     SubjectUnfit = Subject, "the subject cannot be an account id";
+    /// It has opened a session before, and `identity.replay` lets it open no other.
+    Replayed = Replay, "the token was used before";
 }
 
 /// Whether the token is at fault, or we.

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "outbox", sql: include_str!("sqlite/0003_outbox.sql") },
     Migration { version: 4, name: "refresh chains", sql: include_str!("sqlite/0004_refresh_chains.sql") },
     Migration { version: 10, name: "tenants", sql: include_str!("sqlite/0010_tenants.sql") },
+    Migration { version: 11, name: "token uses", sql: include_str!("sqlite/0011_token_uses.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\

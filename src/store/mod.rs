@@ -12,6 +12,7 @@ mod outbox;
 mod refresh_chains;
 mod revocations;
 mod tenants;
+mod token_uses;
 mod users;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use migrations::MigrationState;
 pub use outbox::{Notice, StoredNotice};
 pub use refresh_chains::{Presented, Rotation};
 pub use revocations::Revocation;
+pub use token_uses::{EarlierUse, TokenUse};
 pub use users::{Account, AccountChanges, Created, Identifier, Login, NewIdentifier, NewUser, Updated, User};
 pub use writer::Counters;
 

@@ -32,6 +32,7 @@ impl Fresh {
             username: self.entropy.letters(10),
             identifier,
             tenant: None,
+            token_use: None,
             notices: Vec::new(),
         }
     }
@@ -367,8 +368,14 @@ fn measure(runtime: &tokio::runtime::Runtime, fresh: &Fresh, round: u32, count: 
                     assert!(store.find_login(Identifier::Custom(&id)).unwrap().is_none());
                     let (user, username) = (entropy.uuid(), entropy.letters(10));
                     let asked = tokio::time::Instant::now();
-                    let new =
-                        NewUser { id: user, username, identifier: custom(&id), tenant: None, notices: Vec::new() };
+                    let new = NewUser {
+                        id: user,
+                        username,
+                        identifier: custom(&id),
+                        tenant: None,
+                        token_use: None,
+                        notices: Vec::new(),
+                    };
                     assert_eq!(store.create_user(new).await.unwrap(), Created::New);
                     slowest.fetch_max(asked.elapsed().as_millis() as u64, std::sync::atomic::Ordering::Relaxed);
                 }

@@ -133,20 +133,34 @@ impl SessionTokens {
         vars: &BTreeMap<String, String>,
         origin: Option<&Origin>,
     ) -> TokenPair {
-        let issued_unix = self.0.clock.unix_seconds();
+        self.issue_as_of(self.0.clock.unix_seconds(), token_id, user_id, username, vars, origin)
+    }
+
+    /// As [`SessionTokens::issue`] was or would have been in the second `issued_unix` (since 1970): the same values make the same
+    /// pair.
+    pub fn issue_as_of(
+        &self,
+        issued_unix: i64,
+        token_id: Uuid,
+        user_id: Uuid,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+        origin: Option<&Origin>,
+    ) -> TokenPair {
         let token_id = Some(token_id);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, 0)
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin };
+        self.pair(claims, 0, issued_unix)
     }
 
     /// The next pair of a refresh chain.
     pub fn renew(&self, next: Renewal<'_>) -> TokenPair {
         let Renewal { chain, generation, username, vars, origin } = next;
         let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, generation)
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin };
+        self.pair(claims, generation, self.0.clock.unix_seconds())
     }
 
-    fn pair(&self, mut claims: Claims<'_>, generation: u32) -> TokenPair {
-        let now = self.0.clock.unix_seconds();
+    fn pair(&self, mut claims: Claims<'_>, generation: u32, now: i64) -> TokenPair {
         let latest = self.chain_limit(claims.issued_unix, claims.origin).unwrap_or(i64::MAX);
         claims.expires_unix = now.saturating_add(self.0.refresh_seconds).min(latest);
         let refresh_token = self.0.refresh.sign_generation(generation, &claims.to_json());
