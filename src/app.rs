@@ -2,6 +2,7 @@
 //! global.
 
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
     features::{Services, passwords::Passwords, revocation},
@@ -39,6 +40,9 @@ pub enum StartError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The audit log cannot be written.
+    #[error("audit.file: {0}")]
+    Audit(io::Error),
     /// The development provider has no keys to sign with.
     #[error("dev_provider: {0}")]
     DevProvider(io::Error),
@@ -114,11 +118,12 @@ impl Server {
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
+        let audit = Audit::open(&config.audit, &config.data_dir, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
         let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
-        let hooks = hooks.bridge(Bridge::new(verifier.clone())).build(
+        let hooks = hooks.bridge(Bridge::new(verifier.clone(), audit.clone())).build(
             &config.hooks,
             clock.clone(),
             entropy.clone(),
@@ -135,6 +140,7 @@ impl Server {
             verifier,
             tokens,
             hooks,
+            audit,
         });
 
         let addresses = Addresses {
@@ -259,9 +265,13 @@ impl Running {
     pub async fn stop(self) -> bool {
         let grace = Duration::from_secs(self.services.config.shutdown_grace_sec);
         let drained = self.lifecycle.stop(grace).await;
-        let store = self.services.store.clone();
-        // Waits for the writer's thread, so not on a thread that serves.
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        let (store, audit) = (self.services.store.clone(), self.services.audit.clone());
+        // Waits for the writers' threads, so not on a thread that serves.
+        let _ = tokio::task::spawn_blocking(move || {
+            store.close();
+            audit.close();
+        })
+        .await;
         drained
     }
 }

@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),
@@ -27,6 +27,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "revocation"),      // a ban or deletion ends every session
     ("account", "users"),           // an account shows its user as everybody sees it
     ("authenticate", "revocation"), // signing in ends older sessions
+    ("links", "revocation"),        // a link by an identity token that no longer counts is refused
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
 ];
 

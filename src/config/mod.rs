@@ -12,10 +12,10 @@ mod trust_rules;
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
+    Audit, Bridge, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
     WebhookStage,
 };
-pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
+pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, BackchannelLogout, KeySource, Preset, TokenType, TrustEntry};
 pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};
 
 use sections::section;
@@ -52,6 +52,10 @@ section! {
         runtime: Runtime = Runtime::default(),
         /// Prometheus metrics.
         metrics: Metrics = Metrics::default(),
+        /// What other servers tell the identity bridge.
+        bridge: Bridge = Bridge::default(),
+        /// The audit log.
+        audit: Audit = Audit::default(),
         /// Logs.
         logger: Logger = Logger::default(),
     }

@@ -2,6 +2,7 @@
 
 use super::{Client, Services, revocation, rules};
 use crate::{
+    audit::Event,
     config::Secret,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
@@ -87,17 +88,27 @@ async fn sign_in(
     request.vars = rules::client_vars(request.vars, &services.metrics);
     let context = client.hook_context();
     let request = services.hooks.before(&context, request).await?;
+    revocation::still_counts(services, client, request.identity.as_deref())?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
     let token_id = services.tokens.new_token_id();
     let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
     let account = attempt.run().await?;
+    revocation::still_counts(services, client, request.identity.as_deref())?;
     if services.config.session.single_session {
         revocation::end_older(services, account.user_id, token_id).await?;
     }
     services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
     let (vars, origin) = session_of(services, &request);
+    services.audit.record(Event::SignIn {
+        user_id: account.user_id,
+        method: request.method.as_str(),
+        entry: origin.as_ref().map(|origin| Arc::clone(&origin.entry)),
+        tenant: origin.as_ref().and_then(|origin| origin.tenant.clone()),
+        created: account.created,
+        address: client.address,
+    });
     let pair = services.tokens.issue(token_id, account.user_id, &account.username, &vars, origin.as_ref());
     services.hooks.after(&context, &request, &account).await;
     Ok(api::Session { created: account.created, token: pair.token, refresh_token: pair.refresh_token })

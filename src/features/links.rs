@@ -1,6 +1,6 @@
 //! Linking and unlinking what the caller's account signs in by (spec/auth-and-accounts.md section 16).
 
-use super::{Caller, Services, rules};
+use super::{Caller, Services, revocation, rules};
 use crate::{
     config::Secret,
     error::Error,
@@ -131,6 +131,7 @@ impl<'a> Hooked<'a> {
         request.vars = rules::client_vars(request.vars, &services.metrics);
         let context = caller.hook_context();
         let request = services.hooks.before(&context, request).await?;
+        revocation::still_counts(services, &caller.client, request.identity.as_deref())?;
         Ok(Self { services, caller, context, request })
     }
 

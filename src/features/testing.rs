@@ -2,6 +2,7 @@
 
 use super::{Caller, Client, Services, authenticate, passwords::Passwords, revocation, session};
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::Config,
     error::Error,
@@ -132,6 +133,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         verifier,
         tokens,
         hooks,
+        audit: Audit::off(),
     }
 }
 

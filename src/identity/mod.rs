@@ -6,6 +6,7 @@
 //! judgement of the claims → the account id. [`Verifier`] holds all of it.
 
 mod claims;
+mod event;
 mod fetch;
 mod jwks;
 mod jwt;
@@ -18,6 +19,7 @@ mod strict_json;
 mod trust;
 mod verify;
 
+pub use event::{Ends, EventKind, Named, VerifiedEvent};
 pub use fetch::{FetchError, HttpFetcher, KeyFetcher};
 pub use jwt::{MAX_HEADER_BYTES, MAX_KEY_ID_BYTES, ParsedToken, parse_token};
 pub use keys::{HeldKeys, KeySetError, Keys};

@@ -21,6 +21,8 @@ pub enum Step {
     Client,
     /// Whom it names.
     Subject,
+    /// Whether what it proves still counts.
+    Revoked,
 }
 
 impl Step {
@@ -34,6 +36,7 @@ impl Step {
             Self::Issuer => "issuer",
             Self::Client => "client",
             Self::Subject => "subject",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -119,6 +122,10 @@ reasons! {
     Subject = Subject, "the subject is malformed";
     /// The bare subject cannot be a custom id: not 6 to 128 bytes, or with spaces.
     SubjectUnfit = Subject, "the subject cannot be an account id";
+    /// Older than the end of its player's, sign-in's, tenant's or issuer's sessions.
+    Revoked = Revoked, "the token is older than the end of its player's sessions";
+    /// An event token lacks `jti`, `events`, or whom it is about, or has what it must not have.
+    EventForm = Subject, "the event is malformed";
 }
 
 /// Whether the token is at fault, or we.

@@ -1,6 +1,6 @@
 //! Trust entries made ready: what the configuration says, in the form in which tokens are judged by it.
 
-use super::{jwks::KeySet, refusal::Reason};
+use super::{event::EventRules, jwks::KeySet, refusal::Reason};
 use crate::config::{AccountId, Algorithm, Audience, TokenType, TrustEntry};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) max_lifetime: i64,
     /// `None`: the bare subject is the account id.
     pub(super) prefix: Option<Arc<str>>,
+    /// Which event tokens it takes.
+    pub(super) events: EventRules,
 }
 
 impl Entry {
@@ -41,6 +43,7 @@ impl Entry {
             skew: seconds(config.skew_sec),
             max_age: (config.max_age_sec > 0).then(|| seconds(config.max_age_sec)),
             max_lifetime: seconds(config.max_lifetime_sec),
+            events: EventRules::new(config),
             prefix: (config.account_id == AccountId::Prefixed).then(|| prefix_name.into()),
         }
     }

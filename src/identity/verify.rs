@@ -95,14 +95,15 @@ impl fmt::Debug for VerifiedIdentity {
 
 /// Judges identity tokens. Its background tasks end when it is dropped.
 pub struct Verifier {
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// For each issuer the entries that trust it, with its place among the entry's issuers.
-    by_issuer: HashMap<Arc<str>, Vec<(usize, usize)>>,
-    max_token_bytes: usize,
+    pub(super) by_issuer: HashMap<Arc<str>, Vec<(usize, usize)>>,
+    pub(super) max_token_bytes: usize,
+    pub(super) event_max_age: i64,
     under_way: Semaphore,
     /// Those who wait for keys: apart from `under_way`, so that an issuer that hangs does not stop tokens whose keys are here.
     waiting: Semaphore,
-    clock: Clock,
+    pub(super) clock: Clock,
     metrics: Metrics,
 }
 
@@ -142,6 +143,7 @@ impl Verifier {
             by_issuer: by_issuer(&entries),
             entries,
             max_token_bytes: config.max_token_bytes,
+            event_max_age: i64::try_from(config.event_max_age_sec).unwrap_or(i64::MAX / 4),
             under_way: Semaphore::new(config.max_verifications.min(Semaphore::MAX_PERMITS)),
             waiting: Semaphore::new(config.max_verifications.min(Semaphore::MAX_PERMITS)),
             clock,
@@ -207,7 +209,7 @@ impl Verifier {
     }
 
     /// The token's algorithm, if any entry allows it: `none` and its like end here.
-    fn algorithm(&self, token: &ParsedToken<'_>) -> Result<Algorithm, Reason> {
+    pub(super) fn algorithm(&self, token: &ParsedToken<'_>) -> Result<Algorithm, Reason> {
         let algorithm = match token.algorithm() {
             Some("RS256") => Algorithm::RS256,
             Some("ES256") => Algorithm::ES256,
@@ -236,22 +238,7 @@ impl Verifier {
         token: ParsedToken<'_>,
         algorithm: Algorithm,
     ) -> Result<VerifiedIdentity, Reason> {
-        if !entry.algorithms.contains(&algorithm) {
-            return Err(Reason::Algorithm);
-        }
-        let id = token.key_id().ok_or(Reason::NoKeyId)?;
-        let keys = self.keys_for(issuer, id).await?;
-        let key = keys.get(id).ok_or(Reason::UnknownKey)?;
-        if key.algorithm != algorithm {
-            return Err(Reason::KeyAlgorithm);
-        }
-        {
-            let _permit = self.under_way.try_acquire().map_err(|_| Reason::Busy)?;
-            self.metrics.signature_checked();
-            if !key.verifies(token.signed.as_bytes(), &token.signature) {
-                return Err(Reason::BadSignature);
-            }
-        }
+        self.judge_signature(entry, issuer, &token, algorithm).await?;
         let times = claims::judge_times(&token.claims, entry, self.clock.unix_seconds())?;
         claims::judge_client(&token, entry)?;
         let subject = claims::judge_subject(&token.claims)?.to_owned();
@@ -273,6 +260,28 @@ impl Verifier {
             issued_at: times.issued_at,
             claims: token.claims,
         })
+    }
+
+    /// Whether the token is the issuer's: its algorithm is one of the entry's and the key's, and the signature is that key's.
+    pub(super) async fn judge_signature(
+        &self,
+        entry: &Entry,
+        issuer: &Issuer,
+        token: &ParsedToken<'_>,
+        algorithm: Algorithm,
+    ) -> Result<(), Reason> {
+        if !entry.algorithms.contains(&algorithm) {
+            return Err(Reason::Algorithm);
+        }
+        let id = token.key_id().ok_or(Reason::NoKeyId)?;
+        let keys = self.keys_for(issuer, id).await?;
+        let key = keys.get(id).ok_or(Reason::UnknownKey)?;
+        if key.algorithm != algorithm {
+            return Err(Reason::KeyAlgorithm);
+        }
+        let _permit = self.under_way.try_acquire().map_err(|_| Reason::Busy)?;
+        self.metrics.signature_checked();
+        if key.verifies(token.signed.as_bytes(), &token.signature) { Ok(()) } else { Err(Reason::BadSignature) }
     }
 
     async fn keys_for(&self, issuer: &Issuer, id: &str) -> Result<Arc<Keys>, Reason> {

@@ -62,6 +62,15 @@ pub(super) fn http_key_or_session(
     by_token(token, client, services).map(Some)
 }
 
+/// Checks the key of the operator's own servers (`bridge.admin_key`), which must not be empty.
+pub(super) fn admin(headers: &HeaderMap, key: &str) -> Result<(), Error> {
+    match authorization(headers) {
+        Given::Once(header) if bearer(header).is_some_and(|given| is_same(given.as_bytes(), key)) => Ok(()),
+        Given::Never => Err(Error::unauthenticated("Admin key required")),
+        Given::Once(_) | Given::Repeatedly => Err(Error::unauthenticated("Admin key invalid")),
+    }
+}
+
 fn by_token(token: &str, client: Client, services: &Services) -> Result<Caller, Error> {
     session::caller(services, client, token).map(|(caller, _)| caller)
 }

@@ -16,7 +16,7 @@ pub use error::{Fault, StoreError};
 pub use links::{Linked, Unlink};
 pub use migrations::MigrationState;
 pub use outbox::{Notice, StoredNotice};
-pub use revocations::Revocation;
+pub use revocations::{Revocation, Scope};
 pub use users::{Account, AccountChanges, Created, Identifier, Login, NewIdentifier, NewUser, Updated, User};
 pub use writer::Counters;
 

@@ -9,6 +9,7 @@ mod jwt;
 mod match_token;
 mod origin;
 mod revocation;
+mod scoped;
 
 pub use claims::{SessionClaims, TokenRefusal};
 pub use match_token::MatchToken;
@@ -251,7 +252,7 @@ impl SessionTokens {
 
     /// Remembers a revocation that is on disk, or was found there at the start.
     pub fn apply(&self, revocation: Revocation) {
-        if let Revocation::UserBefore { before, .. } = revocation {
+        if let Revocation::UserBefore { before, .. } | Revocation::ScopeBefore { before, .. } = revocation {
             self.0.entropy.order_after(before);
         }
         self.0.denied.add(revocation);

@@ -1,6 +1,7 @@
 //! Routes of our own, beside Nakama's table: exact paths, each with a function that reads the request as it came. What they
 //! share with Nakama's routes (bounds, time, credentials, the shape of errors) is in `exchange` and `respond`.
 
+mod revocation;
 mod table;
 
 use super::respond::{Failure, Response};

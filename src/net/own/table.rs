@@ -1,6 +1,28 @@
 //! The rows of our own routes.
 
-use super::OwnRoute;
+use super::{OwnRoute, revocation};
 
 /// Every route of our own.
-pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[];
+pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
+    OwnRoute {
+        method: "POST",
+        path: "/bridge/revoke",
+        name: "BridgeRevoke",
+        has_body: true,
+        run: revocation::revoke,
+    },
+    OwnRoute {
+        method: "POST",
+        path: "/bridge/backchannel-logout",
+        name: "BridgeBackchannelLogout",
+        has_body: true,
+        run: revocation::backchannel_logout,
+    },
+    OwnRoute {
+        method: "POST",
+        path: "/bridge/events",
+        name: "BridgeEvents",
+        has_body: true,
+        run: revocation::events,
+    },
+];
