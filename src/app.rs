@@ -5,7 +5,7 @@ use crate::{
     audit::Audit,
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, passwords::Passwords, revocation},
+    features::{Services, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{self, Verifier, session::SessionTokens},
     lifecycle::Lifecycle,
@@ -132,6 +132,7 @@ impl Server {
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
+            tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
             config: Arc::new(config),
             clock,
             entropy,

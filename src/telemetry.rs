@@ -67,6 +67,7 @@ pub struct Cells {
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
+    pub refresh_reuses: Counter,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
@@ -94,6 +95,7 @@ impl Metrics {
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
+            refresh_reuses: Counter::default(),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
@@ -110,6 +112,11 @@ impl Metrics {
             "reserved_vars_dropped",
             "Session variables that clients tried to set under reserved names",
             cells.reserved_vars_dropped.clone(),
+        );
+        r.register(
+            "refresh_reuses",
+            "Sessions ended by the second use of a refresh token",
+            cells.refresh_reuses.clone(),
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());

@@ -27,8 +27,10 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "revocation"),      // a ban or deletion ends every session
     ("account", "users"),           // an account shows its user as everybody sees it
     ("authenticate", "revocation"), // signing in ends older sessions
+    ("authenticate", "session"),    // a proof may be too old to sign in with
     ("links", "revocation"),        // a link by an identity token that no longer counts is refused
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
+    ("rpc", "connection"),          // a call by which a socket gets a new token
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -1,6 +1,6 @@
 //! Signing in by custom id, device id, email address or username (spec/auth-and-accounts.md sections 9 to 11).
 
-use super::{Client, Services, revocation, rules};
+use super::{Client, Services, revocation, rules, session};
 use crate::{
     audit::Event,
     config::Secret,
@@ -91,6 +91,8 @@ async fn sign_in(
     revocation::still_counts(services, client, request.identity.as_deref())?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
+    let (vars, origin) = session_of(services, &request);
+    session::not_too_old(services, services.clock.unix_seconds(), origin.as_ref())?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
     let token_id = services.tokens.new_token_id();
     let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
@@ -100,7 +102,6 @@ async fn sign_in(
         revocation::end_older(services, account.user_id, token_id).await?;
     }
     services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
-    let (vars, origin) = session_of(services, &request);
     services.audit.record(Event::SignIn {
         user_id: account.user_id,
         method: request.method.as_str(),

@@ -195,8 +195,11 @@ pub async fn sweep(services: &Services, life: &Lifecycle) {
     }
 }
 
-async fn forget_expired(services: &Services) {
+pub(super) async fn forget_expired(services: &Services) {
     services.tokens.purge();
+    if let Err(error) = services.store.purge_refresh_chains(services.clock.unix_seconds()).await {
+        tracing::warn!(%error, "ended refresh chains cannot be removed from the store");
+    }
     if let Err(error) = services.store.purge_revocations(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "expired log-outs cannot be removed from the store");
     }

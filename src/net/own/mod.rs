@@ -3,6 +3,7 @@
 
 mod revocation;
 mod table;
+mod ticket;
 
 use super::respond::{Failure, Response};
 use crate::features::{Client, Services};

@@ -1,6 +1,6 @@
 //! The rows of our own routes.
 
-use super::{OwnRoute, revocation};
+use super::{OwnRoute, revocation, ticket};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
@@ -24,5 +24,12 @@ pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
         name: "BridgeEvents",
         has_body: true,
         run: revocation::events,
+    },
+    OwnRoute {
+        method: "POST",
+        path: "/v2/session/ticket",
+        name: "SessionTicket",
+        has_body: false,
+        run: ticket::issue,
     },
 ];
