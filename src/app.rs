@@ -118,7 +118,8 @@ impl Server {
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
-        let audit = Audit::open(&config.audit, &config.data_dir, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let audit =
+            Audit::open(&config.audit, &config.data_dir, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
         let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();

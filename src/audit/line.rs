@@ -64,7 +64,6 @@ impl Line {
         match target {
             Target::User(user_id) => self.text("user_id", user_id),
             Target::Chain(user_id) => self.text("user_id", user_id).set("only", "chain"),
-            Target::Tenant(name) => self.set("tenant", name.as_str()),
             Target::Scope(kind, name) => self.set(kind, name.as_str()),
         }
     }

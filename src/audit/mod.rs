@@ -127,9 +127,7 @@ pub enum Target {
     User(Uuid),
     /// Those of one chain of a user.
     Chain(Uuid),
-    /// A tenant's.
-    Tenant(String),
-    /// An issuer's, a sign-in's or a subject's: the group's kind, and its name or hash.
+    /// A group's: its kind, and the name of an issuer or tenant or the hash of a sign-in or subject.
     Scope(&'static str, String),
 }
 

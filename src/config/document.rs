@@ -38,8 +38,8 @@ impl fmt::Debug for Secret {
 /// The text of `config.toml`: every key with its meaning and default.
 pub fn reference() -> String {
     use super::{
-        Audit, Bridge, Config, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store,
-        TrustEntry, Webhook,
+        Audit, Bridge, Config, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session,
+        Socket, Store, TrustEntry, Webhook,
     };
     let mut text = String::new();
     comment(&mut text, Config::ABOUT);

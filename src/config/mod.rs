@@ -12,10 +12,12 @@ mod trust_rules;
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use sections::{
-    Audit, Bridge, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
-    WebhookStage,
+    Audit, Bridge, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store,
+    Webhook, WebhookStage,
 };
-pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, BackchannelLogout, KeySource, Preset, TokenType, TrustEntry};
+pub use trust::{
+    AccountId, Algorithm, Audience, AudienceClaim, BackchannelLogout, KeySource, Preset, TokenType, TrustEntry,
+};
 pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};
 
 use sections::section;

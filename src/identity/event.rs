@@ -137,7 +137,8 @@ impl Verifier {
         let nobody = |reason| Refusal { reason, entry: None };
         let token = parse_token(token, self.max_token_bytes).map_err(nobody)?;
         let algorithm = self.algorithm(&token).map_err(nobody)?;
-        let (entry, issuer) = self.entry_for_event(kind, &token, authorization).ok_or_else(|| nobody(Reason::Issuer))?;
+        let (entry, issuer) =
+            self.entry_for_event(kind, &token, authorization).ok_or_else(|| nobody(Reason::Issuer))?;
         let judged = async {
             self.judge_signature(entry, issuer, &token, algorithm).await?;
             self.judge_event(kind, entry, issuer, &token)
@@ -170,9 +171,7 @@ impl Verifier {
     ) -> Option<(&Entry, &Issuer)> {
         let name = token.claims.get("iss").and_then(Value::as_str)?;
         let for_us = |entry: &Entry| names_one_of(&token.claims, entry.events.audience(kind));
-        let open = |entry: &Entry| {
-            !entry.events.audience(kind).is_empty() && entry.events.lets_in(kind, authorization)
-        };
+        let open = |entry: &Entry| !entry.events.audience(kind).is_empty() && entry.events.lets_in(kind, authorization);
         let mut places = self.by_issuer.get(name)?.iter().filter(|(entry, _)| open(&self.entries[*entry])).peekable();
         let first = *places.peek()?;
         let (entry, issuer) = places.find(|(entry, _)| for_us(&self.entries[*entry])).unwrap_or(first);
@@ -327,7 +326,3 @@ fn names_one_of(claims: &Map<String, Value>, accepted: &[String]) -> bool {
         None => false,
     }
 }
-
-#[cfg(test)]
-#[path = "event_tests.rs"]
-mod tests;

@@ -151,9 +151,7 @@ fn revocation_of(row: &Row<'_>) -> Result<Revocation, StoreError> {
         REFRESH_TOKEN => Ok(Revocation::RefreshToken { user_id: about, token_id, expires_unix }),
         EVENT_TAKEN => Ok(Revocation::EventTaken { key: about.as_u128(), expires_unix }),
         _ => match Scope::of_kind(kind) {
-            Some(scope) => {
-                Ok(Revocation::ScopeBefore { scope, key: about.as_u128(), before, at_unix, expires_unix })
-            }
+            Some(scope) => Ok(Revocation::ScopeBefore { scope, key: about.as_u128(), before, at_unix, expires_unix }),
             None => Err(row.corrupt(format!("kind {kind} is not known"))),
         },
     }
@@ -195,7 +193,13 @@ mod tests {
             Revocation::ScopeBefore { scope: Scope::Issuer, key: 1, before: 8, at_unix: 6, expires_unix: 300 },
             Revocation::ScopeBefore { scope: Scope::Tenant, key: 1, before: 9, at_unix: 6, expires_unix: 300 },
             Revocation::ScopeBefore { scope: Scope::Family, key: 1, before: 10, at_unix: 6, expires_unix: 300 },
-            Revocation::ScopeBefore { scope: Scope::Subject, key: u128::MAX, before: 11, at_unix: 6, expires_unix: 300 },
+            Revocation::ScopeBefore {
+                scope: Scope::Subject,
+                key: u128::MAX,
+                before: 11,
+                at_unix: 6,
+                expires_unix: 300,
+            },
             Revocation::EventTaken { key: 5, expires_unix: 300 },
         ];
         fresh.store.revoke(rows.clone()).await.unwrap();

@@ -4,16 +4,16 @@ use super::{super::Services, close_sockets_of, events::account_of, longest_ident
 use crate::{
     audit::{Event, Source, Target},
     error::Error,
-    identity::{ScopeKey, ScopeKind, session::Revocation},
+    identity::{Named, ScopeKey, ScopeKind, session::Revocation},
     store::Identifier,
 };
-use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 /// Longest name or reason in bytes.
 const LONGEST_TEXT: usize = 1_024;
-const WANTED: &str = "Give exactly one of: user_id; custom_id; entry with subject; issuer; tenant; family with entry or issuer.";
+const WANTED: &str =
+    "Give exactly one of: user_id; custom_id; entry with subject; issuer; tenant; family with entry or issuer.";
 
 /// What an admin's call has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,107 +22,79 @@ pub struct Revoked {
     pub sockets_closed: usize,
 }
 
-/// The call's body.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Asked {
-    user_id: Option<Uuid>,
-    custom_id: Option<String>,
-    entry: Option<String>,
-    subject: Option<String>,
-    issuer: Option<String>,
-    tenant: Option<String>,
-    family: Option<String>,
-    reason: Option<String>,
-}
-
 /// Ends the sessions of a user, a player of a trust entry, an issuer, a tenant, or a sign-in at an issuer, and refuses identity
 /// tokens of theirs that exist now. Doing so twice ends what came in between.
 ///
 /// # Errors
 /// 400 for a body that names nobody or several; 404 for a trust entry that is not there; 503 when the list of log-outs is full.
 pub async fn revoke_by_admin(services: &Services, body: &[u8]) -> Result<Revoked, Error> {
-    let asked: Asked = serde_json::from_slice(body).map_err(|_| Error::invalid_argument(WANTED))?;
-    asked.fits()?;
+    let mut asked: BTreeMap<String, String> =
+        serde_json::from_slice(body).map_err(|_| Error::invalid_argument(WANTED))?;
+    if asked.values().any(|text| text.is_empty() || text.len() > LONGEST_TEXT) {
+        return Err(Error::invalid_argument(format!("Texts must have 1 to {LONGEST_TEXT} bytes.")));
+    }
+    let reason = asked.remove("reason");
     let plan = Plan::of(services, &asked)?;
     let sockets_closed = plan.run(services).await?;
-    let (target, reason) = (plan.target, asked.reason);
-    let entry = asked.entry.as_deref().map(Arc::from);
+    let (target, entry) = (plan.target, asked.remove("entry").map(Arc::from));
     let event = Event::Revoked { source: Source::Admin, target, entry, reason, sockets: sockets_closed };
     note(services, Source::Admin, event, sockets_closed);
     Ok(Revoked { sockets_closed })
-}
-
-impl Asked {
-    fn fits(&self) -> Result<(), Error> {
-        let texts =
-            [&self.custom_id, &self.entry, &self.subject, &self.issuer, &self.tenant, &self.family, &self.reason];
-        match texts.into_iter().flatten().any(|text| text.is_empty() || text.len() > LONGEST_TEXT) {
-            true => Err(Error::invalid_argument(format!("Texts must have 1 to {LONGEST_TEXT} bytes."))),
-            false => Ok(()),
-        }
-    }
 }
 
 /// What is to end: groups of sessions and their identity tokens, then users.
 struct Plan {
     scopes: Vec<(ScopeKind, ScopeKey)>,
     /// Players whose accounts are looked for once their identity tokens are refused.
-    players: Vec<crate::identity::Named>,
+    players: Vec<Named>,
     users: Vec<Uuid>,
     target: Target,
 }
 
 impl Plan {
-    fn of(services: &Services, asked: &Asked) -> Result<Self, Error> {
-        let plan = |scopes, users, target| Ok(Self { scopes, players: Vec::new(), users, target });
-        let hashed = |kind: ScopeKind, key: ScopeKey| Target::Scope(kind.as_str(), key.to_string());
-        let text = Option::as_deref;
-        match (
-            asked.user_id,
-            text(&asked.custom_id),
-            text(&asked.entry),
-            text(&asked.subject),
-            text(&asked.issuer),
-            text(&asked.tenant),
-            text(&asked.family),
-        ) {
-            (Some(user_id), None, None, None, None, None, None) => plan(Vec::new(), vec![user_id], Target::User(user_id)),
-            (None, Some(id), None, None, None, None, None) => {
+    fn of(services: &Services, asked: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let given: Vec<_> = asked.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        match given.as_slice() {
+            [("user_id", id)] => Ok(Self::user(Uuid::try_parse(id).map_err(|_| Error::invalid_argument(WANTED))?)),
+            [("custom_id", id)] => {
                 let found = services.store.find_login(Identifier::Custom(id));
                 let found = found.map_err(|error| error.into_error("Error finding user account."))?;
-                let user_id = found.map(|login| login.user_id).ok_or_else(|| Error::not_found("User account not found."))?;
-                plan(Vec::new(), vec![user_id], Target::User(user_id))
+                Ok(Self::user(found.ok_or_else(|| Error::not_found("User account not found."))?.user_id))
             }
-            (None, None, Some(entry), Some(subject), None, None, None) => {
+            [("entry", entry), ("subject", subject)] => {
                 let players = services.verifier.named(entry, subject).ok_or_else(no_entry)?;
-                let scopes: Vec<_> = players.iter().map(|named| (ScopeKind::Subject, named.key)).collect();
-                let target = players.first().map_or_else(
-                    || Target::Scope(ScopeKind::Subject.as_str(), String::new()),
-                    |named| hashed(ScopeKind::Subject, named.key),
-                );
-                Ok(Self { scopes, players, users: Vec::new(), target })
+                let plan = Self::group(ScopeKind::Subject, players.iter().map(|named| named.key).collect());
+                Ok(Self { players, ..plan })
             }
-            (None, None, None, None, Some(issuer), None, None) => {
-                let key = ScopeKey::new(ScopeKind::Issuer, issuer);
-                plan(vec![(ScopeKind::Issuer, key)], Vec::new(), Target::Scope("issuer", issuer.to_owned()))
-            }
-            (None, None, None, None, None, Some(tenant), None) => {
-                let key = ScopeKey::new(ScopeKind::Tenant, tenant);
-                plan(vec![(ScopeKind::Tenant, key)], Vec::new(), Target::Tenant(tenant.to_owned()))
-            }
-            (None, None, None, None, Some(issuer), None, Some(family)) => {
-                let key = ScopeKey::family(issuer, family);
-                plan(vec![(ScopeKind::Family, key)], Vec::new(), hashed(ScopeKind::Family, key))
-            }
-            (None, None, Some(entry), None, None, None, Some(family)) => {
+            [("entry", entry), ("family", family)] => {
                 let issuers = services.verifier.issuers_of(entry).ok_or_else(no_entry)?;
-                let keys: Vec<_> = issuers.iter().map(|issuer| ScopeKey::family(issuer, family)).collect();
-                let target = hashed(ScopeKind::Family, keys.first().copied().unwrap_or(ScopeKey::from_u128(0)));
-                plan(keys.into_iter().map(|key| (ScopeKind::Family, key)).collect(), Vec::new(), target)
+                let keys = issuers.iter().map(|issuer| ScopeKey::family(issuer, family)).collect();
+                Ok(Self::group(ScopeKind::Family, keys))
             }
+            [("family", family), ("issuer", issuer)] => {
+                Ok(Self::group(ScopeKind::Family, vec![ScopeKey::family(issuer, family)]))
+            }
+            [("issuer", name)] => Ok(Self::named_group(ScopeKind::Issuer, name)),
+            [("tenant", name)] => Ok(Self::named_group(ScopeKind::Tenant, name)),
             _ => Err(Error::invalid_argument(WANTED)),
         }
+    }
+
+    fn user(user_id: Uuid) -> Self {
+        Self { scopes: Vec::new(), players: Vec::new(), users: vec![user_id], target: Target::User(user_id) }
+    }
+
+    /// A player or a sign-in, under every name of its issuer. The log gets a hash.
+    fn group(kind: ScopeKind, keys: Vec<ScopeKey>) -> Self {
+        let hash = keys.first().map(ToString::to_string).unwrap_or_default();
+        let scopes = keys.into_iter().map(|key| (kind, key)).collect();
+        Self { scopes, players: Vec::new(), users: Vec::new(), target: Target::Scope(kind.as_str(), hash) }
+    }
+
+    /// An issuer or a tenant, which is nobody's secret.
+    fn named_group(kind: ScopeKind, name: &str) -> Self {
+        let target = Target::Scope(kind.as_str(), name.to_owned());
+        Self { scopes: vec![(kind, ScopeKey::new(kind, name))], players: Vec::new(), users: Vec::new(), target }
     }
 
     async fn run(&self, services: &Services) -> Result<usize, Error> {

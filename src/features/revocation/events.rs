@@ -38,7 +38,10 @@ pub async fn take_event(
 ) -> Result<(), EventRefused> {
     let judged = match services.verifier.verify_event(kind, token, authorization).await {
         Ok(event) if services.tokens.has_taken(event.key) => Err((Some(event.entry), EventRefused::Replayed)),
-        Ok(event) => act(services, kind, &event).await.map(|()| event.entry.clone()).map_err(|refused| (Some(event.entry), refused)),
+        Ok(event) => act(services, kind, &event)
+            .await
+            .map(|()| event.entry.clone())
+            .map_err(|refused| (Some(event.entry), refused)),
         Err(refusal) => Err((refusal.entry.clone(), of_refusal(refusal))),
     };
     let (entry, outcome, answer) = match judged {
