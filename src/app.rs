@@ -4,9 +4,12 @@
 use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, passwords::Passwords, session},
+    features::{Services, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
-    identity::{self, Verifier, session::SessionTokens},
+    identity::{
+        self, Verifier,
+        session::{SessionTokens, SigningKeys},
+    },
     lifecycle::Lifecycle,
     net::{
         self, Http, metrics,
@@ -114,8 +117,9 @@ impl Server {
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
-        let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
-        session::load_revocations(&store, &tokens)?;
+        let signing = SigningKeys::load(&config.session, &config.data_dir, clock.unix_seconds())?;
+        let tokens = SessionTokens::signed(&config.session, signing, clock.clone(), entropy.clone());
+        revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
         let hooks = hooks.bridge(Bridge::new(verifier.clone())).build(
@@ -127,6 +131,7 @@ impl Server {
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
+            tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
             config: Arc::new(config),
             clock,
             entropy,
@@ -159,7 +164,7 @@ impl Server {
         });
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
-        lifecycle.spawn(async move { session::sweep(&swept, &life).await });
+        lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;

@@ -67,6 +67,8 @@ pub struct Cells {
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
+    pub refresh_reuses: Counter,
+    pub session_token_bytes: Histogram,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
@@ -76,6 +78,7 @@ impl Metrics {
     /// Makes the cells and registers them under the prefix `kizuna`.
     pub fn new(registry: &mut Registry) -> Self {
         let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let bytes = [256.0, 384.0, 512.0, 768.0, 1_024.0, 1_536.0, 2_048.0, 3_072.0, 4_096.0, 8_192.0];
         let cells = Cells {
             http_requests: Family::default(),
             http_seconds: Histogram::new(seconds),
@@ -90,6 +93,8 @@ impl Metrics {
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
+            refresh_reuses: Counter::default(),
+            session_token_bytes: Histogram::new(bytes),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
@@ -103,6 +108,12 @@ impl Metrics {
             "Session variables that clients tried to set under reserved names",
             cells.reserved_vars_dropped.clone(),
         );
+        r.register(
+            "refresh_reuses",
+            "Sessions ended by the second use of a refresh token",
+            cells.refresh_reuses.clone(),
+        );
+        r.register("session_token_bytes", "Bytes of session tokens handed out", cells.session_token_bytes.clone());
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
         r.register("sessions", "Sockets open now", cells.sessions.clone());

@@ -24,9 +24,12 @@ const COMMON_GROUND: &[&str] = &["rules"];
 
 /// Which feature may call which. A feature that needs another's data without its decisions reads the store instead.
 const FEATURE_EDGES: &[(&str, &str)] = &[
-    ("account", "session"),      // a ban or deletion ends every session
-    ("account", "users"),        // an account shows its user as everybody sees it
-    ("authenticate", "session"), // signing in ends with a session
+    ("account", "revocation"),      // a ban or deletion ends every session
+    ("account", "users"),           // an account shows its user as everybody sees it
+    ("authenticate", "revocation"), // signing in ends older sessions
+    ("authenticate", "session"),    // a proof may be too old to sign in with
+    ("session", "revocation"),      // a refresh makes the log-out of its chain longer
+    ("rpc", "connection"),          // a call by which a socket gets a new token
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -1,6 +1,6 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented, Secret, trust_rules::judge_trust};
+use super::{AccountId, Config, Documented, Secret, Signing, trust_rules::judge_trust};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -103,6 +103,8 @@ impl Config {
             (self.identity.jwks_max_bytes, "identity.jwks_max_bytes"),
             (self.identity.jwks_max_keys, "identity.jwks_max_keys"),
             (self.password.queue_size, "password.queue_size"),
+            (self.session.max_tickets, "session.max_tickets"),
+            (self.session.max_tickets_per_user, "session.max_tickets_per_user"),
             (self.r#match.max_per_session, "match.max_per_session"),
             (self.r#match.max_size, "match.max_size"),
         ] {
@@ -166,6 +168,18 @@ impl Config {
             "session.refresh_token_expiry_sec",
             "1 second to 10 years",
         )?;
+        check(session.refresh_grace_sec <= 86_400, "session.refresh_grace_sec", "0 to 86400")?;
+        let is_hmac = session.signing == Signing::HS256;
+        let keys = &session.signing_keys;
+        check(!is_hmac || keys.is_empty(), "session.signing_keys", "an empty list while session.signing is \"HS256\"")?;
+        check(keys.len() <= 16, "session.signing_keys", "at most 16 keys")?;
+        check(!is_hmac || session.accept_hs256, "session.accept_hs256", "true while session.signing is \"HS256\"")?;
+        let long = session.introspection_keys.iter().all(|key| key.expose().len() >= 16);
+        check(long, "session.introspection_keys", "keys of 16 bytes or more")?;
+        check(session.max_token_bytes >= 1_024, "session.max_token_bytes", "1024 or more")?;
+        check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
+        check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
+        check((1..=3_600).contains(&session.ticket_expiry_sec), "session.ticket_expiry_sec", "1 to 3600")?;
         check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")
     }
 

@@ -14,8 +14,8 @@ mod trust_rules;
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
-    WebhookStage,
+    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Signing, SigningKey, Socket,
+    Store, Webhook, WebhookStage,
 };
 pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, NonceRule, Preset, TokenType, TrustEntry};
 pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};

@@ -2,6 +2,7 @@
 
 use super::{document::Secret, trust::TrustEntry};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Declares a section once: the type, its defaults, and what `config.toml` says of each key.
 macro_rules! section {
@@ -87,13 +88,48 @@ section! {
     }
 }
 
+/// What signs session tokens (RFC 7518 section 3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the variants are the RFC's words")]
+pub enum Signing {
+    HS256,
+    ES256,
+    EdDSA,
+}
+
+/// A key of session tokens in a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SigningKey {
+    /// PEM: PKCS #8, or a public key that only verifies.
+    pub file: PathBuf,
+    /// When it begins to sign, in seconds since 1970; it is published and believed at once.
+    #[serde(default)]
+    pub not_before_unix: i64,
+}
+
 section! {
-    /// Session tokens: Nakama's claims, signed by HMAC-SHA256.
+    /// Session tokens: Nakama's claims, signed by HMAC-SHA256 unless said otherwise.
     Session {
         /// Key that signs session tokens. Change it before the server can be reached from outside.
         encryption_key: Secret = "defaultencryptionkey".into(),
         /// Keys that signed session tokens earlier and are still believed: put the old key here when you change it.
         previous_encryption_keys: Vec<Secret> = Vec::new(),
+        /// What signs session tokens: "HS256" as with Nakama, or "ES256" or "EdDSA", whose public keys others find at
+        /// /.well-known/jwks.json. Refresh and match tokens stay under HS256.
+        signing: Signing = Signing::HS256,
+        /// Keys of "ES256" and "EdDSA": { file = "key.pem", not_before_unix = 0 }. All are published and believed; of those of
+        /// the algorithm above, the one that has begun last signs. Empty: one that is made and kept in data_dir.
+        signing_keys: Vec<SigningKey> = Vec::new(),
+        /// True: with "ES256" or "EdDSA", session tokens under encryption_key are believed too: those from before the change.
+        accept_hs256: bool = true,
+        /// The claim `iss` of session tokens under "ES256" and "EdDSA", and of what introspection answers; "" leaves it out.
+        issuer: String = String::new(),
+        /// The claim `aud` of session tokens under "ES256" and "EdDSA"; "" leaves it out.
+        audience: String = String::new(),
+        /// Keys of services that may ask what a session token says, at /v2/session/introspect, 16 bytes or more each. Without one
+        /// that route is not there.
+        introspection_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a session token is good for.
         token_expiry_sec: u64 = 60,
         /// Key that signs refresh tokens; another than encryption_key.
@@ -102,6 +138,25 @@ section! {
         previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a refresh token is good for.
         refresh_token_expiry_sec: u64 = 3_600,
+        /// True: a refresh token is good for one refresh. Its second use ends the session, since somebody else has a copy; see
+        /// docs/sessions.md. False: it stays good until it expires, as with Nakama.
+        refresh_rotation: bool = true,
+        /// Seconds for which a refresh token that was used is still answered: its answer may have been lost.
+        refresh_grace_sec: u64 = 30,
+        /// Refreshed sessions to remember until their refresh tokens expire; the first refresh of one more is answered 503, code 14.
+        max_refresh_chains: usize = 1_000_000,
+        /// Seconds since the player proved who it is (to the identity provider, else here) after which a session ends however often
+        /// it is refreshed; 0: no such end.
+        max_chain_sec: u64 = 0,
+        /// Longest session token in bytes, 1024 or more: it travels in addresses and headers. A sign-in or refresh that would make a
+        /// longer one is answered 400: code 3 where the client's variables are too large, code 9 where claims of the identity token are.
+        max_token_bytes: usize = 2_048,
+        /// Bytes of a session token from which on one is warned of, in the log, once a minute at most; 0: never.
+        warn_token_bytes: usize = 1_024,
+        /// Session variables that a client may set at once; more are answered 400, code 3.
+        max_vars: usize = 64,
+        /// Bytes of one such variable, name and value together; more are answered 400, code 3.
+        max_var_bytes: usize = 1_024,
         /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
         /// single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,
@@ -111,6 +166,17 @@ section! {
         single_match: bool = false,
         /// True: signing in ends the user's earlier tokens.
         single_session: bool = false,
+        /// True: a socket is closed with 4401 when its session token ends, unless the token's chain is refreshed or a new token is
+        /// sent over the socket before that (docs/connection.md). False, as in Nakama: a token is looked at when a socket opens.
+        close_on_expiry: bool = false,
+        /// With close_on_expiry: seconds before the end at which the client is told of it; 0 tells it nothing.
+        expiry_warning_sec: u64 = 20,
+        /// Seconds that a ticket for a socket is good for.
+        ticket_expiry_sec: u64 = 30,
+        /// Tickets that wait to be used; one more is answered 503, code 14.
+        max_tickets: usize = 100_000,
+        /// Tickets of one user that wait to be used; one more is answered 429, code 8.
+        max_tickets_per_user: usize = 16,
     }
 }
 

@@ -72,6 +72,9 @@ section! {
         /// Claims to make a new player's username of, where the client wants none; the first that is there counts. Cleaned, and with
         /// a suffix where it is taken.
         username: Vec<ClaimPath> = Vec::new(),
+        /// True: a session from this entry is refreshed only with a current identity token of the same player, sent as the variable
+        /// `idp.token`; see docs/sessions.md.
+        represent_at_refresh: bool = false,
     }
 }
 

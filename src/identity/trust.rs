@@ -58,6 +58,7 @@ pub(super) struct Entry {
     pub(super) wants_nonce: bool,
     /// Lengths of accepted tokens.
     pub(super) sizes: Sizes,
+    pub(super) represent_at_refresh: bool,
 }
 
 impl Entry {
@@ -87,6 +88,7 @@ impl Entry {
             mapping: Mapping::new(config, max_vars_bytes),
             wants_nonce: config.nonce == NonceRule::Required,
             sizes: metrics.sizes(&config.name),
+            represent_at_refresh: config.represent_at_refresh,
         }
     }
 

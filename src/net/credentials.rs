@@ -2,8 +2,10 @@
 
 use super::query::Query;
 use crate::{
+    config::Secret,
     error::Error,
     features::{Caller, Client, Services, session},
+    identity::session::SessionClaims,
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -28,13 +30,36 @@ pub(super) fn server_key(headers: &HeaderMap, services: &Services) -> Result<(),
     Err(Error::unauthenticated("Server key invalid"))
 }
 
+/// Checks the key of a service, presented as Bearer token or as Basic user. Each of `keys` is compared: which one fits is not told by
+/// the time it takes.
+pub(super) fn service_key(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Error> {
+    let invalid = || Error::unauthenticated("Service key invalid");
+    let header = match authorization(headers) {
+        Given::Never => return Err(Error::unauthenticated("Service key required")),
+        Given::Repeatedly => return Err(invalid()),
+        Given::Once(header) => header,
+    };
+    let given = bearer(header).map(|key| key.as_bytes().to_vec()).or_else(|| basic_user(header)).ok_or_else(invalid)?;
+    let fits = keys.iter().fold(false, |fits, key| is_same(&given, key.expose()) | fits);
+    if fits { Ok(()) } else { Err(invalid()) }
+}
+
 /// Checks the session token.
 pub(super) fn caller(headers: &HeaderMap, client: Client, services: &Services) -> Result<Caller, Error> {
+    session(headers, client, services).map(|(caller, _)| caller)
+}
+
+/// As [`caller`], with all that the token says.
+pub(super) fn session(
+    headers: &HeaderMap,
+    client: Client,
+    services: &Services,
+) -> Result<(Caller, SessionClaims), Error> {
     let invalid = || Error::unauthenticated("Auth token invalid");
     match authorization(headers) {
         Given::Never => Err(Error::unauthenticated("Auth token required")),
         Given::Repeatedly => Err(invalid()),
-        Given::Once(header) => by_token(bearer(header).ok_or_else(invalid)?, client, services),
+        Given::Once(header) => session::caller(services, client, bearer(header).ok_or_else(invalid)?),
     }
 }
 
@@ -59,11 +84,7 @@ pub(super) fn http_key_or_session(
         return by_key(&user);
     }
     let token = bearer(header).ok_or_else(|| Error::unauthenticated("Auth token invalid"))?;
-    by_token(token, client, services).map(Some)
-}
-
-fn by_token(token: &str, client: Client, services: &Services) -> Result<Caller, Error> {
-    session::caller(services, client, token).map(|(caller, _)| caller)
+    session::caller(services, client, token).map(|(caller, _)| Some(caller))
 }
 
 /// The token of a `Bearer` header. The scheme is case-sensitive and followed by one space.

@@ -29,6 +29,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "accounts", sql: include_str!("sqlite/0001_accounts.sql") },
     Migration { version: 2, name: "revocations", sql: include_str!("sqlite/0002_revocations.sql") },
     Migration { version: 3, name: "outbox", sql: include_str!("sqlite/0003_outbox.sql") },
+    Migration { version: 4, name: "refresh chains", sql: include_str!("sqlite/0004_refresh_chains.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\
@@ -148,11 +149,14 @@ mod tests {
         drop(conn);
         let applied = |states: &[MigrationState]| states.iter().map(|state| state.applied_at).collect::<Vec<_>>();
         let before = Store::migration_status(&config, dir.path()).unwrap();
-        assert_eq!(applied(&before), [Some(5), None, None]);
-        assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), ["revocations", "outbox"]);
+        assert_eq!(applied(&before), [Some(5), None, None, None]);
+        assert_eq!(
+            Store::migrate_up(&config, dir.path(), &clock).unwrap(),
+            ["revocations", "outbox", "refresh chains"]
+        );
         assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), [""; 0]);
         let after = Store::migration_status(&config, dir.path()).unwrap();
-        assert_eq!(applied(&after), [Some(5), Some(1_000_000), Some(1_000_000)]);
+        assert_eq!(applied(&after), [Some(5), Some(1_000_000), Some(1_000_000), Some(1_000_000)]);
         let store = Store::open(&config, dir.path(), clock).unwrap();
         let old = store.find_login(crate::store::Identifier::Custom("id-old")).unwrap().unwrap();
         assert_eq!(old.username, "old");
@@ -162,7 +166,7 @@ mod tests {
     fn a_missing_database_lacks_everything_and_is_not_made_by_looking() {
         let (dir, config) = (tempfile::tempdir().unwrap(), config::Store::default());
         let states = Store::migration_status(&config, dir.path()).unwrap();
-        assert!(states.len() == 3 && states.iter().all(|state| state.applied_at.is_none() && state.known));
+        assert!(states.len() == 4 && states.iter().all(|state| state.applied_at.is_none() && state.known));
         assert!(!dir.path().join(&config.file).exists());
     }
 
@@ -175,7 +179,7 @@ mod tests {
         let error = Store::open(&config, dir.path(), clock).unwrap_err();
         assert!(matches!(error, StoreError::Refused(_)));
         let text = error.to_string();
-        assert!(text.contains("migration 99 (teleport)") && text.contains("up to 3"), "{text}");
+        assert!(text.contains("migration 99 (teleport)") && text.contains("up to 4"), "{text}");
         let states = Store::migration_status(&config, dir.path()).unwrap();
         assert!(states.last().is_some_and(|state| state.version == 99 && !state.known));
     }

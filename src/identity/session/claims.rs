@@ -28,7 +28,7 @@ pub struct SessionClaims {
     pub issued_unix: i64,
     /// The identity token that opened the session; `None` when it was opened otherwise.
     pub origin: Option<Arc<Origin>>,
-    /// The token's signature: what tells one token from another.
+    /// What tells one token from another: its HMAC; for other algorithms the SHA-256 of what is signed.
     pub signature: [u8; 32],
 }
 
@@ -48,8 +48,8 @@ pub enum TokenRefusal {
     /// Not three segments of base64url, or no JSON.
     #[error("not a token")]
     Format,
-    /// The header names another algorithm than HS256.
-    #[error("another algorithm than HS256")]
+    /// The header names another algorithm than those in use.
+    #[error("another algorithm than those in use")]
     Algorithm,
     /// No key of ours made the signature.
     #[error("signature does not match")]

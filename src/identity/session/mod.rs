@@ -1,27 +1,34 @@
-//! Session and refresh tokens: Nakama's claims, signed by HMAC-SHA256 (spec/auth-and-accounts.md sections 3 to 6).
+//! Session and refresh tokens: Nakama's claims, signed by HMAC-SHA256 or, if wished, so that others can check them (spec/auth-and-accounts.md sections 3 to 6).
 //!
 //! A pair shares its token id, and every pair of a refresh chain shares it too. What is not valid any more stands in a deny
 //! list; nothing is recorded when tokens are issued. This module judges and remembers; writing a revocation to disk *before* it
 //! is applied here is the caller's part, since identity knows no store.
 
+mod budget;
 mod claims;
 mod jwt;
 mod match_token;
 mod origin;
+mod pem;
 mod revocation;
+mod signing;
 
+pub use budget::TooLarge;
 pub use claims::{SessionClaims, TokenRefusal};
 pub use match_token::MatchToken;
 pub use origin::Origin;
 pub use revocation::{Full, Revocation};
+pub use signing::SigningKeys;
 
 use crate::{
     clock::{Clock, Entropy, order_of},
     config,
 };
+use budget::Budget;
 use claims::Claims;
 use jwt::Keys;
 use revocation::DenyList;
+use signing::SessionKeys;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use uuid::Uuid;
 
@@ -53,15 +60,41 @@ impl fmt::Debug for TokenPair {
     }
 }
 
+/// A refresh token that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// What it says.
+    pub claims: SessionClaims,
+    /// Which token of its chain it is: 0 for the one of the sign-in.
+    pub generation: u32,
+}
+
+/// What the next pair of a refresh chain is to say. Token id, user and time of issue are those of the chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal<'a> {
+    /// The chain.
+    pub chain: &'a SessionClaims,
+    /// The generation of the new refresh token.
+    pub generation: u32,
+    /// The username now.
+    pub username: &'a str,
+    /// The session variables.
+    pub vars: &'a BTreeMap<String, String>,
+    /// The identity token behind the session, if there is one.
+    pub origin: Option<&'a Origin>,
+}
+
 /// Mints and judges tokens. Clones share keys and deny list.
 #[derive(Clone)]
 pub struct SessionTokens(Arc<Inner>);
 
 struct Inner {
-    session: Keys,
+    session: SessionKeys,
     session_seconds: i64,
     refresh: Keys,
     refresh_seconds: i64,
+    max_chain_seconds: Option<i64>,
+    budget: Budget,
     denied: DenyList,
     clock: Clock,
     entropy: Entropy,
@@ -74,14 +107,24 @@ impl fmt::Debug for SessionTokens {
 }
 
 impl SessionTokens {
-    /// Tokens under the keys and lifetimes of `config`, with an empty deny list.
+    /// Tokens under the HMAC keys and the lifetimes of `config`, with an empty deny list.
     pub fn new(config: &config::Session, clock: Clock, entropy: Entropy) -> Self {
+        Self::signed(config, SigningKeys::default(), clock, entropy)
+    }
+
+    /// As [`SessionTokens::new`], with session tokens signed by `signing`.
+    pub fn signed(config: &config::Session, signing: SigningKeys, clock: Clock, entropy: Entropy) -> Self {
         let seconds = |configured: u64| i64::try_from(configured).unwrap_or(i64::MAX / 2);
         Self(Arc::new(Inner {
-            session: Keys::new(&config.encryption_key, &config.previous_encryption_keys),
+            session: SessionKeys {
+                shared: Keys::new(&config.encryption_key, &config.previous_encryption_keys),
+                signing,
+            },
             session_seconds: seconds(config.token_expiry_sec),
             refresh: Keys::new(&config.refresh_encryption_key, &config.previous_refresh_encryption_keys),
             refresh_seconds: seconds(config.refresh_token_expiry_sec),
+            max_chain_seconds: (config.max_chain_sec > 0).then(|| seconds(config.max_chain_sec)),
+            budget: Budget::new(config),
             denied: DenyList::new(config.max_revoked_tokens),
             clock,
             entropy,
@@ -104,23 +147,74 @@ impl SessionTokens {
         origin: Option<&Origin>,
     ) -> TokenPair {
         let issued_unix = self.0.clock.unix_seconds();
-        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix, origin })
+        let token_id = Some(token_id);
+        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, 0)
     }
 
-    /// The next pair of a refresh chain: token id, time of issue and origin stay, name and variables are as given.
-    pub fn renew(&self, chain: &SessionClaims, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
+    /// The next pair of a refresh chain.
+    pub fn renew(&self, next: Renewal<'_>) -> TokenPair {
+        let Renewal { chain, generation, username, vars, origin } = next;
         let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
-        let origin = chain.origin.as_deref();
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin })
+        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, generation)
     }
 
-    fn pair(&self, mut claims: Claims<'_>) -> TokenPair {
+    fn pair(&self, mut claims: Claims<'_>, generation: u32) -> TokenPair {
         let now = self.0.clock.unix_seconds();
-        claims.expires_unix = now.saturating_add(self.0.refresh_seconds);
-        let refresh_token = self.0.refresh.sign(&claims.to_json());
-        claims.expires_unix = now.saturating_add(self.0.session_seconds);
-        let token = self.0.session.sign(&claims.to_json());
+        let latest = self.chain_limit(claims.issued_unix, claims.origin).unwrap_or(i64::MAX);
+        claims.expires_unix = now.saturating_add(self.0.refresh_seconds).min(latest);
+        let refresh_token = self.0.refresh.sign_generation(generation, &claims.to_json());
+        claims.expires_unix = now.saturating_add(self.0.session_seconds).min(latest);
+        let token = self.0.session.sign(&self.session_payload(&claims), now);
         TokenPair { token, refresh_token, token_id: claims.token_id, expires_unix: claims.expires_unix }
+    }
+
+    fn session_payload(&self, claims: &Claims<'_>) -> String {
+        let mut payload = claims.to_json();
+        self.0.session.add_claims(&mut payload, claims.user_id);
+        payload
+    }
+
+    /// The public keys of session tokens as a JWK set (RFC 7517 section 5); an empty one under HMAC.
+    pub fn key_set(&self) -> &str {
+        self.0.session.key_set()
+    }
+
+    /// Whether the session token of such a session is short enough, before there is one. Others than the username of a new
+    /// account are not known yet at a sign-in: give none there.
+    ///
+    /// # Errors
+    /// How long it would be.
+    pub fn fits(
+        &self,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+        origin: Option<&Origin>,
+    ) -> Result<(), TooLarge> {
+        let now = self.0.clock.unix_seconds();
+        let (token_id, user_id) = (Some(Uuid::nil()), Uuid::nil());
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: now, issued_unix: now, origin };
+        self.0.budget.judge(self.0.session.token_bytes(&self.session_payload(&claims)))
+    }
+
+    /// Whether a session token is short enough; and whether one of its length is to be warned of now.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn judge_length(&self, token: &str) -> Result<bool, TooLarge> {
+        self.0.budget.judge(token.len())?;
+        Ok(self.0.budget.is_to_warn(token.len(), self.0.clock.unix_seconds()))
+    }
+
+    /// The second, since 1970, in which a chain ends however often it is refreshed: `session.max_chain_sec` after the player proved
+    /// who it is, which an identity token tells and else the sign-in. `None`: no such end.
+    fn chain_limit(&self, issued_unix: i64, origin: Option<&Origin>) -> Option<i64> {
+        let proven_unix = origin.map_or(issued_unix, |origin| origin.proven_unix);
+        Some(proven_unix.saturating_add(self.0.max_chain_seconds?))
+    }
+
+    /// Whether a chain of that time of issue and that origin is older than `session.max_chain_sec` lets it be.
+    pub fn is_chain_over(&self, issued_unix: i64, origin: Option<&Origin>) -> bool {
+        self.chain_limit(issued_unix, origin).is_some_and(|limit| self.0.clock.unix_seconds() >= limit)
     }
 
     /// The one judgement of a session token, for HTTP, `/ws` and RPC: signature, expiry, then revocation by token id and by user.
@@ -128,22 +222,22 @@ impl SessionTokens {
     /// # Errors
     /// Which of the checks failed; clients are told none of it.
     pub fn verify_session(&self, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        self.verify(Kind::Session, token)
+        self.verify(Kind::Session, token).map(|(claims, _)| claims)
     }
 
     /// The same judgement for a refresh token.
     ///
     /// # Errors
     /// As [`SessionTokens::verify_session`].
-    pub fn verify_refresh(&self, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        self.verify(Kind::Refresh, token)
+    pub fn verify_refresh(&self, token: &str) -> Result<RefreshToken, TokenRefusal> {
+        self.verify(Kind::Refresh, token).map(|(claims, generation)| RefreshToken { claims, generation })
     }
 
-    fn verify(&self, kind: Kind, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        let claims = self.read(kind, token)?;
+    fn verify(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
+        let (claims, generation) = self.open(kind, token)?;
         match self.0.denied.denies(kind, &claims) {
             true => Err(TokenRefusal::Revoked),
-            false => Ok(claims),
+            false => Ok((claims, generation)),
         }
     }
 
@@ -152,18 +246,22 @@ impl SessionTokens {
     /// # Errors
     /// Which of the checks failed.
     pub fn read(&self, kind: Kind, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        let (keys, lifetime) = match kind {
-            Kind::Session => (&self.0.session, self.0.session_seconds),
-            Kind::Refresh => (&self.0.refresh, self.0.refresh_seconds),
+        self.open(kind, token).map(|(claims, _)| claims)
+    }
+
+    /// As [`SessionTokens::read`], with the token's generation.
+    fn open(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
+        let (signed, lifetime) = match kind {
+            Kind::Session => (self.0.session.open(token)?, self.0.session_seconds),
+            Kind::Refresh => (self.0.refresh.open(token)?, self.0.refresh_seconds),
         };
-        let signed = keys.open(token)?;
         let claims = claims::read(&signed.payload, signed.signature, lifetime)?;
         let now = self.0.clock.unix_micros();
         if now.div_euclid(1_000_000) >= claims.expires_unix {
             return Err(TokenRefusal::Expired);
         }
         self.keep_order_above(&claims, now);
-        Ok(claims)
+        Ok((claims, signed.generation))
     }
 
     /// After a restart with a clock that went back, tokens from the future are still ours: what is issued or revoked from now
@@ -178,7 +276,7 @@ impl SessionTokens {
 
     /// A token that lets its bearer join the match `match_id` for the next 30 seconds (spec/realtime-core.md 8.3).
     pub fn mint_match_token(&self, match_id: &str) -> String {
-        self.0.session.sign(&match_token::to_json(match_id, self.0.clock.unix_seconds()))
+        self.0.session.shared.sign(&match_token::to_json(match_id, self.0.clock.unix_seconds()))
     }
 
     /// Reads a match token. A session token is none, nor the other way round.
@@ -186,7 +284,7 @@ impl SessionTokens {
     /// # Errors
     /// Which of the checks failed.
     pub fn verify_match_token(&self, token: &str) -> Result<MatchToken, TokenRefusal> {
-        match_token::read(&self.0.session.open(token)?.payload, self.0.clock.unix_seconds())
+        match_token::read(&self.0.session.shared.open(token)?.payload, self.0.clock.unix_seconds())
     }
 
     /// An order number: every token issued so far is before it, every later one after it.
@@ -216,7 +314,7 @@ impl SessionTokens {
     /// a chain whose session tokens are revoked applies this anew ([`SessionTokens::is_revoked`]).
     pub fn token(&self, kind: Kind, claims: &SessionClaims) -> Option<Revocation> {
         let (token_id, user_id) = (claims.token_id?, claims.user_id);
-        let expires_unix = claims.expires_unix.saturating_add(1).max(self.chain_end());
+        let expires_unix = self.refresh_end(claims);
         Some(match kind {
             Kind::Session => Revocation::SessionToken { user_id, token_id, expires_unix },
             Kind::Refresh => Revocation::RefreshToken { user_id, token_id, expires_unix },
@@ -226,6 +324,11 @@ impl SessionTokens {
     /// Whether a session that was good when it was judged has been ended since, by a log-out, ban or deletion.
     pub fn is_ended(&self, session: &SessionClaims) -> bool {
         self.0.denied.denies(Kind::Session, session)
+    }
+
+    /// The same for a refresh token.
+    pub fn is_refresh_ended(&self, refresh: &SessionClaims) -> bool {
+        self.0.denied.denies(Kind::Refresh, refresh)
     }
 
     /// Whether tokens of `kind` with this id have been revoked one by one.
@@ -260,6 +363,11 @@ impl SessionTokens {
     /// Forgets revocations of tokens that have all expired.
     pub fn purge(&self) {
         self.0.denied.purge(self.0.clock.unix_seconds());
+    }
+
+    /// The first second, since 1970, in which neither a refresh token nor what it is exchanged for now can be valid.
+    pub fn refresh_end(&self, refresh: &SessionClaims) -> i64 {
+        refresh.expires_unix.saturating_add(1).max(self.chain_end())
     }
 
     /// How many revocations are held.

@@ -4,7 +4,6 @@ use super::{OwnAnswer, OwnCall};
 use crate::net::{credentials, respond};
 
 /// Answers `{"nonce":"...","expires_in":300}` to any client that holds the server key.
-#[expect(clippy::needless_pass_by_value, reason = "a row of the table takes the call")]
 pub(super) fn issue(call: OwnCall<'_>) -> OwnAnswer<'_> {
     let OwnCall { services, headers, .. } = call;
     Box::pin(async move {

@@ -1,7 +1,26 @@
 //! The rows of our own routes.
 
-use super::{OwnRoute, nonce};
+use super::{OwnAnswer, OwnCall, OwnRoute, nonce, sessions, ticket, token};
 
 /// Every route of our own.
-pub(in crate::net) static OWN_ROUTES: &[OwnRoute] =
-    &[OwnRoute { method: "POST", path: "/bridge/nonce", name: "BridgeNonce", has_body: false, run: nonce::issue }];
+pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
+    row("GET", "/.well-known/jwks.json", "KeySet", NO_BODY, sessions::key_set),
+    row("POST", "/v2/session/introspect", "Introspect", TAKES_A_BODY, sessions::introspect),
+    row("POST", "/v2/session/ticket", "SessionTicket", NO_BODY, ticket::issue),
+    row("POST", "/oauth2/token", "Token", TAKES_A_BODY, token::token),
+    row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::issue),
+];
+
+const TAKES_A_BODY: bool = true;
+const NO_BODY: bool = false;
+
+/// A row: method, path, name in logs and metrics, whether a body is read, and the function that answers.
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    name: &'static str,
+    has_body: bool,
+    run: for<'c> fn(OwnCall<'c>) -> OwnAnswer<'c>,
+) -> OwnRoute {
+    OwnRoute { method, path, name, has_body, run }
+}
