@@ -1,6 +1,6 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented, Secret, Signing, trust_rules::judge_trust};
+use super::{AccountId, Config, Documented, Secret, Signing, login_rules::judge_login, trust_rules::judge_trust};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -142,6 +142,7 @@ impl Config {
         check(["text", "json"].contains(&self.logger.format.as_str()), "logger.format", "text or json")?;
         self.validate_trust()?;
         self.validate_hooks()?;
+        judge_login(self, socket.is_loopback())?;
         self.validate_exposure(socket, provider)
     }
 

@@ -5,6 +5,9 @@
 
 mod document;
 mod load;
+mod login;
+mod login_rules;
+mod private_file;
 mod sections;
 mod trust;
 mod trust_mapping;
@@ -13,6 +16,8 @@ mod trust_rules;
 
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
+pub use login::{Login, LoginClient};
+pub use private_file::write_private;
 pub use sections::{
     DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Signing, SigningKey, Socket,
     Store, Webhook, WebhookStage,
@@ -46,6 +51,8 @@ section! {
         identity: Identity = Identity::default(),
         /// The development identity provider: signs in anybody, so it serves the loopback interface only.
         dev_provider: DevProvider = DevProvider::default(),
+        /// The sign-in page.
+        login: Login = Login::default(),
         /// What runs before and after an authentication.
         hooks: Hooks = Hooks::default(),
         /// Passwords of email accounts.

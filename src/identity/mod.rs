@@ -12,6 +12,7 @@ mod fetch;
 mod jwks;
 mod jwt;
 mod keys;
+pub mod login;
 mod mapping;
 mod metrics;
 mod nonce;
@@ -25,7 +26,6 @@ mod trust;
 mod username;
 mod verify;
 
-pub use discovery::{Discovery, discovery_address};
 pub use explain::{Explanation, NoNetwork};
 pub use fetch::{FetchError, HttpFetcher, KeyFetcher};
 pub use jwt::{MAX_HEADER_BYTES, MAX_KEY_ID_BYTES, ParsedToken, parse_token};

@@ -1,6 +1,6 @@
 //! The rows of our own routes.
 
-use super::{OwnAnswer, OwnCall, OwnRoute, nonce, sessions, ticket, token};
+use super::{OwnAnswer, OwnCall, OwnRoute, login, nonce, sessions, ticket, token};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
@@ -8,6 +8,13 @@ pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
     row("POST", "/v2/session/introspect", "Introspect", TAKES_A_BODY, sessions::introspect),
     row("POST", "/v2/session/ticket", "SessionTicket", NO_BODY, ticket::issue),
     row("POST", "/oauth2/token", "Token", TAKES_A_BODY, token::token),
+    row("GET", "/bridge/login", "BridgeLogin", NO_BODY, login::begin),
+    row("GET", "/bridge/callback", "BridgeCallback", NO_BODY, login::callback),
+    row("POST", "/bridge/session", "BridgeSession", TAKES_A_BODY, login::session),
+    row("POST", "/bridge/device_authorization", "BridgeDeviceAuthorization", TAKES_A_BODY, login::device_begin),
+    row("GET", "/bridge/device", "BridgeDevicePage", NO_BODY, login::device_page),
+    row("POST", "/bridge/device", "BridgeDevice", TAKES_A_BODY, login::device_typed),
+    row("GET", "/bridge/style.css", "BridgeStyle", NO_BODY, login::style),
     row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::issue),
 ];
 
