@@ -1,6 +1,6 @@
 //! The life of a session after signing in: who a token stands for, and refresh (spec/auth-and-accounts.md sections 4 and 5).
 
-use super::{Caller, Client, Services, login, revocation, rules};
+use super::{Caller, Client, Services, login, revocation, rules, tenancy};
 use crate::{
     error::Error,
     identity::{
@@ -112,6 +112,7 @@ async fn represented(
         tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
         return Err(Error::unauthenticated("Identity token refused."));
     }
+    tenancy::stays(services, chain.tenant, &identity)?;
     Ok(Some(identity))
 }
 
