@@ -4,7 +4,7 @@
 use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, passwords::Passwords, revocation},
+    features::{Services, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{
         self, Verifier,
@@ -131,6 +131,7 @@ impl Server {
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
+            tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
             config: Arc::new(config),
             clock,
             entropy,

@@ -29,6 +29,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("authenticate", "revocation"), // signing in ends older sessions
     ("authenticate", "session"),    // a proof may be too old to sign in with
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
+    ("rpc", "connection"),          // a call by which a socket gets a new token
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::{
+    identity::args::IdentityTool,
     payload::{Format, MARK_BYTES},
     target::Base,
 };
@@ -35,6 +36,9 @@ pub enum Command {
     Keys(KeysOptions),
     /// Prints the figures of two runs and their ratios.
     Compare(CompareOptions),
+    /// Shows whether a server verifies identity tokens rightly: the conformance kit, and a provider that misbehaves.
+    #[command(subcommand)]
+    Identity(IdentityTool),
 }
 
 /// What all scenarios share.
@@ -295,7 +299,7 @@ impl Formats {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

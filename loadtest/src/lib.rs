@@ -7,6 +7,7 @@
 pub mod args;
 pub mod compare;
 pub mod http;
+pub mod identity;
 pub mod keys;
 pub mod losses;
 pub mod nakama;
@@ -39,6 +40,7 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
     match &arguments.command {
         Command::Keys(options) => write_keys(options).map(|()| true),
         Command::Compare(options) => print_comparison(options).map(|()| true),
+        Command::Identity(tool) => identity::execute(tool),
         command => measure(command),
     }
 }
@@ -49,7 +51,7 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Connect(options) => ("connect", &options.common, serde_json::to_value(options)),
         Command::Match(options) => ("match", &options.common, serde_json::to_value(options)),
         Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
-        Command::Keys(_) | Command::Compare(_) => return Err("not a scenario".into()),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
     if sockets(command) + 64 > open_files {
@@ -81,7 +83,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Connect(options) => options.count,
         Command::Match(options) => matches::players(&options.play),
         Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
-        Command::Keys(_) | Command::Compare(_) => 0,
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
 
@@ -103,7 +105,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Connect(options) => connect::run(&run, options).await,
         Command::Match(options) => matches::run(&run, options).await,
         Command::Mix(options) => mix::run(&run, options).await,
-        Command::Keys(_) | Command::Compare(_) => Ok(Vec::new()),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }
 

@@ -166,6 +166,17 @@ section! {
         single_match: bool = false,
         /// True: signing in ends the user's earlier tokens.
         single_session: bool = false,
+        /// True: a socket is closed with 4401 when its session token ends, unless the token's chain is refreshed or a new token is
+        /// sent over the socket before that (docs/connection.md). False, as in Nakama: a token is looked at when a socket opens.
+        close_on_expiry: bool = false,
+        /// With close_on_expiry: seconds before the end at which the client is told of it; 0 tells it nothing.
+        expiry_warning_sec: u64 = 20,
+        /// Seconds that a ticket for a socket is good for.
+        ticket_expiry_sec: u64 = 30,
+        /// Tickets that wait to be used; one more is answered 503, code 14.
+        max_tickets: usize = 100_000,
+        /// Tickets of one user that wait to be used; one more is answered 429, code 8.
+        max_tickets_per_user: usize = 16,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod authenticate;
+mod connection;
 pub mod links;
 pub mod matches;
 pub mod passwords;
@@ -11,6 +12,7 @@ pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+pub mod ticket;
 pub mod users;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ use crate::{
 };
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use ticket::Tickets;
 use uuid::Uuid;
 
 /// What operations work with; built once by `app`, handed down by reference.
@@ -55,6 +58,8 @@ pub struct Services {
     pub hooks: Hooks,
     /// Password hashing.
     pub passwords: Passwords,
+    /// Tickets for sockets.
+    pub tickets: Tickets,
     /// Who is connected.
     pub realtime: Realtime,
 }

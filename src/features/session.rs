@@ -66,6 +66,9 @@ pub async fn session_refresh(
     revocation::keep_revoked(services, chain).await?;
     let pair = services.tokens.renew(Renewal { chain, generation, username: &login.username, vars: &vars, origin });
     note_length(services, &pair, origin)?;
+    if let Some(token_id) = pair.token_id.filter(|_| services.config.session.close_on_expiry) {
+        services.realtime.prolong(chain.user_id, token_id, pair.expires_unix);
+    }
     Ok(api::Session { created: false, token: pair.token, refresh_token: pair.refresh_token })
 }
 
@@ -121,6 +124,10 @@ pub(super) fn fits(
     vars: &BTreeMap<String, String>,
     origin: Option<&Origin>,
 ) -> Result<(), Error> {
+    // Without variables there is nothing that could make it long.
+    if vars.is_empty() && origin.is_none() {
+        return Ok(());
+    }
     let Err(too_large) = services.tokens.fits(username, vars, origin) else { return Ok(()) };
     let imposed = vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
     let imposed = imposed.map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -1,6 +1,6 @@
 //! A server's services over a store in a folder of its own, with the time and the randomness in the test's hand.
 
-use super::{Caller, Client, Services, authenticate, passwords::Passwords, revocation, session};
+use super::{Caller, Client, Services, authenticate, passwords::Passwords, revocation, session, ticket::Tickets};
 use crate::{
     clock::{Clock, Entropy},
     config::Config,
@@ -123,6 +123,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let hooks = hooks.build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone()).expect("the hooks fit");
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
+        tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
         config: Arc::new(config),
         clock,

@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-/// One request.
+/// One request; its body as JSON, or as a text if it is none.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub head: String,
@@ -117,5 +117,12 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Received> {
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Received { head, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+    Some(Received { head, body: value_of(&body) })
+}
+
+fn value_of(body: &[u8]) -> Value {
+    if body.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
 }

@@ -4,6 +4,7 @@
 mod form;
 mod sessions;
 mod table;
+mod ticket;
 mod token;
 
 use super::respond::{Failure, Response};

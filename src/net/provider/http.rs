@@ -1,8 +1,10 @@
-//! The development provider over HTTP: discovery, keys, tokens, rotation, and the login page.
+//! The development provider over HTTP: its connections, who is admitted, and which path leads where.
 
 use super::{
-    require_loopback,
-    tokens::{DevProvider, Shared, TokenUse},
+    authorize,
+    form::Form,
+    logout, mint, require_loopback, token,
+    tokens::{DevProvider, Shared},
 };
 use crate::error::Error;
 use bytes::Bytes;
@@ -28,9 +30,10 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 /// For the head of a request, and again for all of its body.
 const READ_TIME: Duration = Duration::from_secs(10);
 /// The login page loads nothing from elsewhere, and nobody may frame it.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'unsafe-inline'; connect-src 'self'; \
                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
 
 /// Binds a listener, on loopback only.
 ///
@@ -84,25 +87,72 @@ async fn connection(stream: TcpStream, provider: Shared) {
     }
 }
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 async fn answer(request: Request<Incoming>, provider: Shared) -> Answer {
     if let Err(why) = admit(request.method(), request.headers()) {
         return plain(StatusCode::FORBIDDEN, why);
     }
-    match (request.method(), request.uri().path()) {
+    let path = request.uri().path().to_owned();
+    match (request.method(), path.as_str()) {
         (&Method::GET | &Method::HEAD, "/") => page(),
+        (&Method::GET | &Method::HEAD, "/page.css") => with_type(StatusCode::OK, "text/css; charset=utf-8", STYLE),
         (&Method::GET | &Method::HEAD, "/.well-known/openid-configuration") => {
             json_answer(StatusCode::OK, &discovery(provider.issuer()))
         }
         (&Method::GET | &Method::HEAD, "/.well-known/jwks.json") => json_answer(StatusCode::OK, &provider.key_set()),
-        (&Method::POST, "/token") => token(request, &provider).await.unwrap_or_else(|error| refusal(&error)),
-        (&Method::POST, "/rotate") => rotate(provider).await,
-        (_, "/" | "/.well-known/openid-configuration" | "/.well-known/jwks.json" | "/token" | "/rotate") => plain(
+        (&Method::GET | &Method::HEAD, "/authorize") => {
+            Form::parse(request.uri().query().unwrap_or_default().as_bytes())
+                .map_or_else(|error| refusal(&error), |query| authorize::show(&query, provider.issuer()))
+        }
+        (&Method::POST, path) if POSTED.contains(&path) => match RequestBody::read(request).await {
+            Ok(body) => posted(path, &body, provider).await.unwrap_or_else(|error| refusal(&error)),
+            Err(error) => refusal(&error),
+        },
+        (_, path) if READ.contains(&path) || POSTED.contains(&path) => plain(
             StatusCode::METHOD_NOT_ALLOWED,
-            "Method not allowed: GET for pages and keys, POST for /token and /rotate.",
+            "Method not allowed: GET for pages and keys, POST for tokens and what changes something.",
         ),
         _ => plain(StatusCode::NOT_FOUND, "Not found."),
+    }
+}
+
+const READ: [&str; 5] = ["/", "/page.css", "/.well-known/openid-configuration", "/.well-known/jwks.json", "/authorize"];
+const POSTED: [&str; 6] = ["/authorize", "/token", "/rotate", "/logout", "/disable", "/enable"];
+
+async fn posted(path: &str, request: &RequestBody, provider: Shared) -> Result<Answer, Error> {
+    if path == "/rotate" {
+        return Ok(rotate(provider).await);
+    }
+    let form = Form::parse(&request.body)?;
+    match path {
+        "/authorize" => Ok(authorize::sign_in(&form, &provider)),
+        "/logout" => logout::logout(&form, &provider).await,
+        "/disable" => logout::disable(&form, &provider).await,
+        "/enable" => logout::enable(&form, &provider),
+        _ if form.get("grant_type").is_some() => token::token(&form, &provider),
+        _ => mint::mint(request, &provider),
+    }
+}
+
+/// A POST, read to its end.
+pub(super) struct RequestBody {
+    pub(super) query: String,
+    pub(super) is_json: bool,
+    pub(super) body: Bytes,
+}
+
+impl RequestBody {
+    async fn read(request: Request<Incoming>) -> Result<Self, Error> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let is_json =
+            request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+        let body = tokio::time::timeout(READ_TIME, body)
+            .await
+            .map_err(|_| Error::invalid_argument("Body came too slowly."))?;
+        let body = body.map_err(|_| Error::invalid_argument("Body is larger than 16 KiB, or broke off."))?.to_bytes();
+        Ok(Self { query, is_json, body })
     }
 }
 
@@ -118,7 +168,7 @@ fn admit(method: &Method, headers: &HeaderMap) -> Result<(), &'static str> {
     }
     let own = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
     if *method == Method::POST && !headers.get_all(ORIGIN).iter().all(own) {
-        return Err("Refused: another site's page may not ask for tokens.");
+        return Err("Refused: another site's page may not ask for this.");
     }
     Ok(())
 }
@@ -129,105 +179,27 @@ fn names_loopback(authority: &str) -> bool {
         .is_ok_and(|url| url.username().is_empty() && url.path() == "/" && crate::config::is_loopback(&url))
 }
 
-/// OpenID Connect Discovery 1.0 section 3, as far as it is true here.
+/// OpenID Connect Discovery 1.0 section 3.
 fn discovery(issuer: &str) -> Value {
     json!({
         "issuer": issuer,
-        "authorization_endpoint": format!("{issuer}/"),
+        "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
         "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "response_types_supported": ["token", "id_token"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "authorization_response_iss_parameter_supported": true,
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+        "scopes_supported": ["openid"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "claims_supported": ["sub", "iss", "token_use", "client_id", "aud", "username", "cognito:username", "auth_time", "iat", "exp", "jti"],
+        "claims_supported": ["sub", "iss", "token_use", "client_id", "aud", "username", "cognito:username", "auth_time",
+                             "nonce", "sid", "iat", "exp", "jti"],
     })
-}
-
-/// What a request for a token may say, as a form, as JSON or in the query.
-#[derive(Default)]
-struct Wanted {
-    user: String,
-    kind: Option<TokenUse>,
-    lifetime: Option<u64>,
-    as_text: bool,
-}
-
-async fn token(request: Request<Incoming>, provider: &DevProvider) -> Result<Answer, Error> {
-    let wanted = wanted(request).await?;
-    let mint = |kind| provider.mint(&wanted.user, kind, wanted.lifetime);
-    let (access, id) = (mint(TokenUse::Access)?, mint(TokenUse::Id)?);
-    let asked = if wanted.kind == Some(TokenUse::Id) { &id } else { &access };
-    if wanted.as_text {
-        return Ok(plain(StatusCode::OK, asked.clone()));
-    }
-    Ok(json_answer(
-        StatusCode::OK,
-        &json!({
-            "token": asked,
-            "access_token": access,
-            "id_token": id,
-            "token_type": "Bearer",
-            "subject": DevProvider::subject(&wanted.user),
-            "curl": provider.curl_line(&wanted.user),
-        }),
-    ))
-}
-
-async fn wanted(request: Request<Incoming>) -> Result<Wanted, Error> {
-    let mut wanted = Wanted::default();
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_json =
-        request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
-    let body =
-        tokio::time::timeout(READ_TIME, body).await.map_err(|_| Error::invalid_argument("Body came too slowly."))?;
-    let body = body.map_err(|_| Error::invalid_argument("Body is larger than 16 KiB, or broke off."))?.to_bytes();
-    wanted.read_form(query.as_bytes())?;
-    if is_json {
-        wanted.read_json(&body)?;
-    } else {
-        wanted.read_form(&body)?;
-    }
-    Ok(wanted)
-}
-
-impl Wanted {
-    fn read_form(&mut self, form: &[u8]) -> Result<(), Error> {
-        // The URL type reads forms as browsers write them.
-        let mut carrier =
-            reqwest::Url::parse("http://localhost/").map_err(|error| Error::internal("No form.", error))?;
-        carrier.set_query(Some(&String::from_utf8_lossy(form)));
-        carrier.query_pairs().try_for_each(|(name, value)| self.set(&name, &value))
-    }
-
-    fn read_json(&mut self, body: &[u8]) -> Result<(), Error> {
-        let object: serde_json::Map<String, Value> =
-            serde_json::from_slice(body).map_err(|_| Error::invalid_argument("Body must be a JSON object."))?;
-        object.iter().try_for_each(|(name, value)| match value {
-            Value::String(text) => self.set(name, text),
-            other => self.set(name, &other.to_string()),
-        })
-    }
-
-    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        match name {
-            "user" => value.clone_into(&mut self.user),
-            "use" => {
-                self.kind = Some(match value {
-                    "access" => TokenUse::Access,
-                    "id" => TokenUse::Id,
-                    _ => return Err(Error::invalid_argument("use must be access or id.")),
-                });
-            }
-            "ttl" => {
-                let seconds = value.parse().map_err(|_| Error::invalid_argument("ttl must be a number of seconds."))?;
-                self.lifetime = Some(seconds);
-            }
-            "format" => self.as_text = value == "text",
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
 /// Making keys takes tenths of a second: away from the threads that serve.
@@ -240,9 +212,13 @@ async fn rotate(provider: Shared) -> Answer {
 }
 
 fn page() -> Answer {
-    let mut page = with_type(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+    let mut page = html(PAGE);
     page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
     page
+}
+
+pub(super) fn html(page: impl Into<Bytes>) -> Answer {
+    with_type(StatusCode::OK, "text/html; charset=utf-8", page)
 }
 
 fn refusal(error: &Error) -> Answer {
@@ -253,11 +229,11 @@ fn refusal(error: &Error) -> Answer {
     json_answer(status, &json!({ "error": "invalid_request", "error_description": error.message() }))
 }
 
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     with_type(status, "application/json", body.to_string())
 }
 
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     with_type(status, "text/plain; charset=utf-8", text)
 }
 

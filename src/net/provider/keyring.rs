@@ -27,6 +27,24 @@ const ISSUER_FILE: &str = "issuer";
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
 
+/// What a signature is for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    Access,
+    Id,
+    /// OpenID Connect Back-Channel Logout 1.0 section 2.4: the keys of ID tokens, and `typ`.
+    Logout,
+}
+
+impl From<TokenUse> for Purpose {
+    fn from(kind: TokenUse) -> Self {
+        match kind {
+            TokenUse::Access => Self::Access,
+            TokenUse::Id => Self::Id,
+        }
+    }
+}
+
 /// One key pair with its id.
 struct SigningKey {
     id: String,
@@ -83,13 +101,16 @@ impl KeyRing {
         fs::read_to_string(self.dir.join(ISSUER_FILE)).ok().filter(|issuer| !issuer.is_empty())
     }
 
-    /// A compact token (RFC 7515 section 3.1) with Cognito's header: `kid` and `alg`, nothing else.
-    pub(super) fn sign(&self, kind: TokenUse, claims: &Value) -> io::Result<String> {
-        let key = match kind {
-            TokenUse::Access => &self.current.access,
-            TokenUse::Id => &self.current.id,
+    /// A compact token (RFC 7515 section 3.1) with Cognito's header: `kid` and `alg`; logout tokens have `typ` too.
+    pub(super) fn sign(&self, purpose: Purpose, claims: &Value) -> io::Result<String> {
+        let key = match purpose {
+            Purpose::Access => &self.current.access,
+            Purpose::Id | Purpose::Logout => &self.current.id,
         };
-        let header = json!({ "kid": key.id, "alg": "RS256" });
+        let mut header = json!({ "kid": key.id, "alg": "RS256" });
+        if matches!(purpose, Purpose::Logout) {
+            header["typ"] = "logout+jwt".into();
+        }
         let signed =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let mut signature = vec![0; key.pair.public_modulus_len()];

@@ -1,8 +1,14 @@
 //! The development identity provider: what Amazon Cognito would be, on this machine, signing in anybody under any name. It listens
 //! on loopback only, and answers only who came by a loopback name.
 
+mod authorize;
+mod form;
+mod grants;
 mod http;
 mod keyring;
+mod logout;
+mod mint;
+mod token;
 mod tokens;
 
 pub use http::{bind, serve};

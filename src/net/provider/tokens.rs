@@ -1,6 +1,9 @@
 //! The development provider's keys and the tokens that it signs with them, in the shape of Amazon Cognito's.
 
-use super::keyring::KeyRing;
+use super::{
+    grants::{Grants, InvalidGrant, SignedIn},
+    keyring::{KeyRing, Purpose},
+};
 use crate::{
     clock::{Clock, Entropy},
     config::{
@@ -10,6 +13,7 @@ use crate::{
     identity::{HeldKeys, Keys, Trusted},
 };
 use parking_lot::RwLock;
+use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use std::{
     io,
@@ -58,6 +62,9 @@ pub struct DevProvider {
     /// Guards the keys; changed by a rotation alone, and no await happens under it.
     ring: RwLock<KeyRing>,
     held: HeldKeys,
+    grants: Grants,
+    /// For logout tokens to the game server, which is on loopback.
+    back_channel: reqwest::Client,
     /// What the login page and the start-up lines show: the game server's address and its key for clients.
     server: Option<(String, String)>,
 }
@@ -114,6 +121,7 @@ impl DevProvider {
         entropy: Entropy,
         config: &config::DevProvider,
     ) -> io::Result<Self> {
+        let back_channel = reqwest::Client::builder().redirect(Policy::none()).no_proxy().tls_certs_only([]);
         let provider = Self {
             issuer,
             token_expiry_sec: config.token_expiry_sec,
@@ -121,6 +129,8 @@ impl DevProvider {
             entropy,
             ring: RwLock::new(ring),
             held: HeldKeys::default(),
+            grants: Grants::default(),
+            back_channel: back_channel.build().map_err(io::Error::other)?,
             server: None,
         };
         provider.publish()?;
@@ -177,22 +187,54 @@ impl DevProvider {
     /// # Errors
     /// The name is empty, longer than 128 bytes or has control characters; the lifetime is 0 or above a year.
     pub fn mint(&self, name: &str, kind: TokenUse, lifetime_sec: Option<u64>) -> Result<String, Error> {
-        let named = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control);
-        if !named {
-            return Err(Error::invalid_argument("Name must be 1-128 bytes without control characters."));
-        }
+        Self::judge_name(name)?;
         let lifetime = lifetime_sec.unwrap_or(self.token_expiry_sec);
         if !(1..=MAX_LIFETIME_SEC).contains(&lifetime) {
             return Err(Error::invalid_argument("Lifetime must be 1 second to a year."));
         }
-        let claims = self.claims(name, kind, lifetime);
-        let sign = || self.ring.read().sign(kind, &claims);
-        sign().map_err(|error| Error::internal("Token could not be signed.", error))
+        let auth_time = self.clock.unix_seconds();
+        let signed_in = SignedIn { user: name.to_owned(), session: self.entropy.uuid(), auth_time, nonce: None };
+        self.sign(kind.into(), &self.claims(&signed_in, kind, lifetime))
     }
 
-    /// Cognito's claims (developer guide, "Understanding the access token" and "the identity token").
-    fn claims(&self, name: &str, kind: TokenUse, lifetime: u64) -> Value {
-        let now = self.clock.unix_seconds();
+    /// A token for a user who signed in on the page.
+    pub(super) fn mint_for(&self, signed_in: &SignedIn, kind: TokenUse) -> Result<String, Error> {
+        self.sign(kind.into(), &self.claims(signed_in, kind, self.token_expiry_sec))
+    }
+
+    pub(super) fn sign_logout(&self, claims: &Value) -> Result<String, Error> {
+        self.sign(Purpose::Logout, claims)
+    }
+
+    fn sign(&self, purpose: Purpose, claims: &Value) -> Result<String, Error> {
+        let signed = self.ring.read().sign(purpose, claims);
+        signed.map_err(|error| Error::internal("Token could not be signed.", error))
+    }
+
+    pub(super) fn judge_name(name: &str) -> Result<(), Error> {
+        let named = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control);
+        if named {
+            return Ok(());
+        }
+        Err(Error::invalid_argument("Name must be 1-128 bytes without control characters."))
+    }
+
+    pub(super) fn exchange(
+        &self,
+        code: &str,
+        redirect_uri: &str,
+        verifier: &str,
+    ) -> Result<(SignedIn, String), InvalidGrant> {
+        self.grants.exchange(code, redirect_uri, verifier, &self.clock, &self.entropy)
+    }
+
+    pub(super) fn refresh(&self, token: &str) -> Result<(SignedIn, String), InvalidGrant> {
+        self.grants.refresh(token, &self.clock, &self.entropy)
+    }
+
+    /// Cognito's claims (developer guide, "Understanding the access token" and "the identity token"); ID tokens also have `sid`.
+    fn claims(&self, signed_in: &SignedIn, kind: TokenUse, lifetime: u64) -> Value {
+        let (now, name) = (self.clock.unix_seconds(), signed_in.user.as_str());
         let mut claims = json!({
             "sub": Self::subject(name),
             "iss": self.issuer,
@@ -200,7 +242,7 @@ impl DevProvider {
             "origin_jti": self.entropy.uuid().to_string(),
             "event_id": self.entropy.uuid().to_string(),
             "jti": self.entropy.uuid().to_string(),
-            "auth_time": now,
+            "auth_time": signed_in.auth_time,
             "iat": now,
             "exp": now.saturating_add_unsigned(lifetime),
         });
@@ -213,9 +255,38 @@ impl DevProvider {
             TokenUse::Id => {
                 claims["aud"] = CLIENT_ID.into();
                 claims["cognito:username"] = name.into();
+                claims["sid"] = signed_in.session.to_string().into();
+                if let Some(nonce) = &signed_in.nonce {
+                    claims["nonce"] = nonce.as_str().into();
+                }
             }
         }
         claims
+    }
+
+    pub(super) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn entropy(&self) -> &Entropy {
+        &self.entropy
+    }
+
+    pub(super) fn back_channel(&self) -> &reqwest::Client {
+        &self.back_channel
+    }
+
+    pub(super) fn server_url(&self) -> Option<&str> {
+        self.server.as_ref().map(|(url, _)| url.as_str())
+    }
+
+    /// Seconds that its tokens are good for.
+    pub(super) fn token_expiry_sec(&self) -> u64 {
+        self.token_expiry_sec
     }
 
     /// The public keys (RFC 7517), those before the last rotations included.
