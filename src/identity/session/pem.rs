@@ -117,3 +117,41 @@ fn public(der: &[u8]) -> Option<PublicKey> {
     }
     der.strip_prefix(ED25519_INFO)?.try_into().ok().map(PublicKey::Ed25519)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pair of RFC 8410 section 10.
+    const RFC_PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
+    const RFC_PUBLIC: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+
+    fn pem(label: &str, base64: &str) -> String {
+        format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn keys_are_read_as_openssl_writes_them() {
+        let (pair, public) = parse(&pem(PRIVATE, RFC_PRIVATE)).expect("PKCS #8 without the public key");
+        let (none, same) = parse(&pem(PUBLIC, RFC_PUBLIC)).expect("SubjectPublicKeyInfo");
+        assert!(pair.is_some() && none.is_none() && public == same);
+        let commented = format!("made by hand\n{}", pem(PRIVATE, RFC_PRIVATE).replace('\n', "\r\n"));
+        assert!(parse(&commented).is_some());
+        let made = make(Signing::ES256).and_then(|text| parse(&text)).expect("what we make we read");
+        assert!(matches!(made, (Some(Pair::P256(_)), PublicKey::P256(_))));
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_refused_without_saying_what_it_was() {
+        let (dir, half) = (tempfile::tempdir().unwrap(), &RFC_PRIVATE[..40]);
+        let broken = [pem(PRIVATE, RFC_PUBLIC), pem(PUBLIC, RFC_PRIVATE), pem("EC PRIVATE KEY", RFC_PRIVATE)];
+        let cut = [pem(PRIVATE, half), "-----BEGIN PRIVATE KEY-----".into(), "x".into(), String::new()];
+        for text in broken.iter().chain(&cut) {
+            let path = dir.path().join("key.pem");
+            fs::write(&path, text).unwrap();
+            let said = read(&path).err().unwrap_or_default();
+            assert!(said.contains("PKCS #8") && said.contains("key.pem") && !said.contains("MC"), "{said}");
+        }
+        assert!(read(&dir.path().join("none")).err().is_some_and(|said| said.contains("none")));
+    }
+}
