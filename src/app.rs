@@ -4,7 +4,7 @@
 use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, passwords::Passwords, revocation, ticket::Tickets},
+    features::{Services, login::Login, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{
         self, Verifier,
@@ -122,6 +122,8 @@ impl Server {
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
+        let built_in = provider.iter().map(|(_, provider)| provider.login_client()).collect();
+        let login = Login::new(&config, built_in, address_of("socket", &http)?, &clock, &entropy)?;
         let hooks = hooks.bridge(Bridge::new(verifier.clone())).build(
             &config.hooks,
             clock.clone(),
@@ -138,6 +140,7 @@ impl Server {
             metrics,
             store,
             verifier,
+            login: Arc::new(login),
             tokens,
             hooks,
         });

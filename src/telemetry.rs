@@ -69,6 +69,7 @@ pub struct Cells {
     pub reserved_vars_dropped: Counter,
     pub refresh_reuses: Counter,
     pub session_token_bytes: Histogram,
+    pub login_page: Family<KindLabels, Counter>,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
@@ -95,6 +96,7 @@ impl Metrics {
             reserved_vars_dropped: Counter::default(),
             refresh_reuses: Counter::default(),
             session_token_bytes: Histogram::new(bytes),
+            login_page: Family::default(),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
@@ -114,6 +116,11 @@ impl Metrics {
             cells.refresh_reuses.clone(),
         );
         r.register("session_token_bytes", "Bytes of session tokens handed out", cells.session_token_bytes.clone());
+        r.register(
+            "login_page",
+            "Sign-ins on the page: begun, proven, failed, strange (of no sign-in of that browser), ended (by the provider)",
+            cells.login_page.clone(),
+        );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
         r.register("sessions", "Sockets open now", cells.sessions.clone());

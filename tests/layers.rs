@@ -30,6 +30,10 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("authenticate", "session"),    // a proof may be too old to sign in with
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
     ("rpc", "connection"),          // a call by which a socket gets a new token
+    ("login", "authenticate"),      // the sign-in page ends with signing in
+    ("login", "session"),           // the page hands a session over
+    ("login", "revocation"),        // a provider that ends a sign-in ends the session
+    ("session", "login"),           // a session is refreshed as long as its provider renews it
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

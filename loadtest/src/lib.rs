@@ -24,7 +24,7 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, connect, login, matches, mix};
+use scenario::{Run, connect, flood, login, matches, mix, rotate};
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -51,6 +51,8 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Connect(options) => ("connect", &options.common, serde_json::to_value(options)),
         Command::Match(options) => ("match", &options.common, serde_json::to_value(options)),
         Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
+        Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
+        Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
@@ -83,6 +85,8 @@ fn sockets(command: &Command) -> u64 {
         Command::Connect(options) => options.count,
         Command::Match(options) => matches::players(&options.play),
         Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
+        Command::Rotate(options) => options.connections as u64 + 64,
+        Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
@@ -105,6 +109,8 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Connect(options) => connect::run(&run, options).await,
         Command::Match(options) => matches::run(&run, options).await,
         Command::Mix(options) => mix::run(&run, options).await,
+        Command::Rotate(options) => rotate::run(&run, options).await,
+        Command::Flood(options) => flood::run(&run, options).await,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }

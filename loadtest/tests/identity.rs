@@ -11,8 +11,10 @@ use loadtest::{
     args::Arguments,
     execute,
     identity::{corpus, provider},
+    report::Report,
 };
 use server::{TestServer, free_address};
+use tempfile::TempDir;
 
 fn run(line: &str) -> Result<bool, String> {
     execute(&Arguments::try_parse_from(line.split(' ')).unwrap())
@@ -46,6 +48,35 @@ fn whatever_the_provider_does_known_keys_count_and_no_others() {
     let server = TestServer::trusting(&provider::trust(address));
     let line = format!("loadtest identity check --quiet --only-provider --provider {address} --key-wait 0");
     assert!(run(&format!("{line} --base http://{}", server.address)).unwrap());
+}
+
+/// A run against a server that trusts the run's own provider: whether it was clean, and its figures.
+fn figures(line: &str) -> (bool, Report) {
+    let address = free_address();
+    let server = TestServer::trusting(&provider::trust(address));
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out.json");
+    let line = format!("loadtest {line} --provider {address} --base http://{} --quiet --out ", server.address);
+    (run(&(line + &out.display().to_string())).unwrap(), Report::read(&out).unwrap())
+}
+
+#[test]
+fn no_honest_login_fails_while_keys_rotate() {
+    let (clean, report) = figures("rotate --rate 30 --duration 2 --every 0.4 --lead 0.2 --connections 4");
+    assert!(clean, "{report}");
+    for phase in &report.phases {
+        assert_eq!((phase.counts["rotations"], phase.operations["login"].count), (4, 60), "{report}");
+        assert!(phase.counts["key set reads"] >= 1, "new keys were fetched: {report}");
+    }
+}
+
+#[test]
+fn in_a_flood_every_bad_token_is_refused_and_every_honest_one_accepted() {
+    let line = "flood --players 5 --connections 2 --flood-connections 2 --bad-tokens 20 --duration 0.5 --keep 0";
+    let (clean, report) = figures(line);
+    assert!(clean, "{report}");
+    assert!(report.phases.iter().all(|phase| phase.operations["login"].count > 0), "{report}");
+    assert!(report.phases[1].counts["bad tokens refused"] > 0, "{report}");
 }
 
 #[test]

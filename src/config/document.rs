@@ -38,8 +38,8 @@ impl fmt::Debug for Secret {
 /// The text of `config.toml`: every key with its meaning and default.
 pub fn reference() -> String {
     use super::{
-        Config, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store,
-        TrustEntry, Webhook,
+        Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password, Runtime, Session,
+        Socket, Store, TrustEntry, Webhook,
     };
     let mut text = String::new();
     comment(&mut text, Config::ABOUT);
@@ -56,6 +56,8 @@ pub fn reference() -> String {
     section::<Identity>(&mut text, "identity");
     example::<TrustEntry>(&mut text, "identity.trust");
     section::<DevProvider>(&mut text, "dev_provider");
+    section::<Login>(&mut text, "login");
+    example::<LoginClient>(&mut text, "login.client");
     section::<Hooks>(&mut text, "hooks");
     example::<Webhook>(&mut text, "hooks.webhook");
     section::<Password>(&mut text, "password");
@@ -105,6 +107,7 @@ fn example<S: Documented>(text: &mut String, name: &str) {
 /// A value on one line, as a key inside a commented table needs it.
 fn inline(value: &toml::Value) -> String {
     match value {
+        toml::Value::Table(table) if table.is_empty() => "{}".to_owned(),
         toml::Value::Table(table) => {
             let members: Vec<_> = table.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
             format!("{{ {} }}", members.join(", "))

@@ -1,6 +1,6 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented, Secret, Signing, trust_rules::judge_trust};
+use super::{AccountId, Config, Documented, Secret, Signing, login_rules::judge_login, trust_rules::judge_trust};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -142,6 +142,7 @@ impl Config {
         check(["text", "json"].contains(&self.logger.format.as_str()), "logger.format", "text or json")?;
         self.validate_trust()?;
         self.validate_hooks()?;
+        judge_login(self, socket.is_loopback())?;
         self.validate_exposure(socket, provider)
     }
 
@@ -187,6 +188,9 @@ impl Config {
         let identity = &self.identity;
         check(identity.jwks_refresh_sec >= 1, "identity.jwks_refresh_sec", "1 or more")?;
         check(identity.jwks_timeout_ms >= 1, "identity.jwks_timeout_ms", "1 or more")?;
+        check(identity.max_vars_bytes >= 1, "identity.max_vars_bytes", "1 or more")?;
+        check((1..=86_400).contains(&identity.nonce_lifetime_sec), "identity.nonce_lifetime_sec", "1 to 86400")?;
+        check(identity.max_used_nonces >= 1, "identity.max_used_nonces", "1 or more")?;
         check(
             identity.jwks_max_age_sec >= identity.jwks_refresh_sec,
             "identity.jwks_max_age_sec",

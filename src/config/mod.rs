@@ -5,18 +5,27 @@
 
 mod document;
 mod load;
+mod login;
+mod login_rules;
+mod private_file;
 mod sections;
 mod trust;
+mod trust_mapping;
+mod trust_presets;
 mod trust_rules;
 
 pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
+pub use login::{Login, LoginClient};
+pub use private_file::write_private;
 pub use sections::{
     DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Signing, SigningKey, Socket,
     Store, Webhook, WebhookStage,
 };
-pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
-pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};
+pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, NonceRule, Preset, TokenType, TrustEntry};
+pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};
+pub use trust_presets::{ExactIssuer, TENANT_PLACEHOLDER};
+pub use trust_rules::{is_loopback, judge_trust, key_set_address, may_fetch, subject_namespaces};
 
 use sections::section;
 use serde::{Deserialize, Serialize};
@@ -42,6 +51,8 @@ section! {
         identity: Identity = Identity::default(),
         /// The development identity provider: signs in anybody, so it serves the loopback interface only.
         dev_provider: DevProvider = DevProvider::default(),
+        /// The sign-in page.
+        login: Login = Login::default(),
         /// What runs before and after an authentication.
         hooks: Hooks = Hooks::default(),
         /// Passwords of email accounts.

@@ -204,6 +204,16 @@ section! {
     Identity {
         /// Longest identity token in bytes.
         max_token_bytes: usize = 8_192,
+        /// Length in bytes from which an accepted token is counted as large, and warned of at most once a minute: the provider
+        /// puts too much into it (docs/tokens.md). 0 never warns.
+        warn_token_bytes: usize = 4_096,
+        /// Bytes that all session variables of one player that come from claims may have, names included; more refuses the token.
+        /// They travel in every session token, and so in the address of every socket.
+        max_vars_bytes: usize = 1_024,
+        /// Seconds in which a nonce of POST /bridge/nonce must come back in an identity token.
+        nonce_lifetime_sec: u64 = 300,
+        /// Nonces remembered as used until they expire; one more sign-in by nonce is answered 503, code 14.
+        max_used_nonces: usize = 100_000,
         /// Signatures checked at once, and sign-ins that wait for keys at once; one more of a kind is answered 503, code 14.
         max_verifications: usize = 256,
         /// Seconds after which a key set is fetched anew in the background.

@@ -16,6 +16,9 @@ const LOOKUP_FAILED: &str = "Error finding user account.";
 const CREATE_FAILED: &str = "Error finding or creating user account.";
 /// Letters of a username that nobody chose.
 const GENERATED_USERNAME: usize = 10;
+/// Letters behind a username that a provider gives, where it is taken; and how many of them are tried.
+const SUFFIX: usize = 5;
+const MAX_SUFFIXES: usize = 4;
 
 /// Signs in by custom id; with the identity bridge, by identity token.
 ///
@@ -224,30 +227,44 @@ impl Attempt<'_> {
     }
 
     async fn create(&self, identifier: NewIdentifier) -> Result<Authenticated, Error> {
-        let account = Authenticated {
-            user_id: self.services.entropy.user_id(&self.services.clock),
-            username: self.username(),
-            created: true,
-        };
-        let notices = self.services.hooks.notices(self.context, self.request, &account);
-        let (id, username) = (account.user_id, account.username.clone());
-        let created = self.services.store.create_user(NewUser { id, username, identifier, notices }).await;
-        match created.map_err(|error| error.into_error(CREATE_FAILED))? {
-            Created::New => {
-                self.services.metrics.accounts_created.inc();
-                self.services.hooks.notices_stored();
-                Ok(account)
+        let user_id = self.services.entropy.user_id(&self.services.clock);
+        for attempt in 0..=MAX_SUFFIXES {
+            let account = Authenticated { user_id, username: self.username(attempt), created: true };
+            let notices = self.services.hooks.notices(self.context, self.request, &account);
+            let (id, username) = (account.user_id, account.username.clone());
+            let new = NewUser { id, username, identifier: identifier.clone(), notices };
+            let created = self.services.store.create_user(new).await;
+            match created.map_err(|error| error.into_error(CREATE_FAILED))? {
+                Created::New => {
+                    self.services.metrics.accounts_created.inc();
+                    self.services.hooks.notices_stored();
+                    return Ok(account);
+                }
+                // Somebody was faster with the same identifier.
+                Created::Existing(login) => return self.existing(login).await,
+                // The provider's name for a player is a wish, not a demand.
+                Created::UsernameTaken if self.wish().is_some() => {}
+                Created::UsernameTaken => break,
             }
-            // Somebody was faster with the same identifier.
-            Created::Existing(login) => self.existing(login).await,
-            Created::UsernameTaken => Err(Error::already_exists("Username is already in use.")),
         }
+        Err(Error::already_exists("Username is already in use."))
     }
 
-    fn username(&self) -> String {
-        match self.request.username.is_empty() {
-            true => self.services.entropy.letters(GENERATED_USERNAME),
-            false => self.request.username.clone(),
+    /// The name that the identity token gives, where the client asks for none.
+    fn wish(&self) -> Option<&str> {
+        let wish = self.request.identity.as_ref().and_then(|identity| identity.username.as_deref());
+        wish.filter(|_| self.request.username.is_empty())
+    }
+
+    /// The username to try: after the first time a wish has a suffix, at the last it is given up.
+    fn username(&self, attempt: usize) -> String {
+        match self.wish() {
+            Some(wish) if attempt == 0 => wish.to_owned(),
+            Some(wish) if attempt < MAX_SUFFIXES => {
+                format!("{wish}-{}", self.services.entropy.letters(SUFFIX))
+            }
+            _ if self.request.username.is_empty() => self.services.entropy.letters(GENERATED_USERNAME),
+            _ => self.request.username.clone(),
         }
     }
 }

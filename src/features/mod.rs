@@ -5,6 +5,7 @@ pub mod account;
 pub mod authenticate;
 mod connection;
 pub mod links;
+pub mod login;
 pub mod matches;
 pub mod passwords;
 pub mod revocation;
@@ -32,6 +33,7 @@ use crate::{
     store::Store,
     telemetry::Metrics,
 };
+use login::Login;
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use ticket::Tickets;
@@ -52,6 +54,8 @@ pub struct Services {
     pub store: Store,
     /// Judges identity tokens.
     pub verifier: Arc<Verifier>,
+    /// The sign-in page.
+    pub login: Arc<Login>,
     /// Session tokens.
     pub tokens: SessionTokens,
     /// What runs around authentication.

@@ -1,6 +1,6 @@
 //! The life of a session after signing in: who a token stands for, and refresh (spec/auth-and-accounts.md sections 4 and 5).
 
-use super::{Caller, Client, Services, revocation, rules};
+use super::{Caller, Client, Services, login, revocation, rules};
 use crate::{
     error::Error,
     identity::{
@@ -60,6 +60,7 @@ pub async fn session_refresh(
     let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
+    login::renew(services, chain).await?;
     let vars = vars_at_refresh(services, chain, wanted, proof.as_ref())?;
     fits(services, &login.username, &vars, origin)?;
     let generation = rotate(services, &presented).await?;

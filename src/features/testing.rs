@@ -1,6 +1,8 @@
 //! A server's services over a store in a folder of its own, with the time and the randomness in the test's hand.
 
-use super::{Caller, Client, Services, authenticate, passwords::Passwords, revocation, session, ticket::Tickets};
+use super::{
+    Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session, ticket::Tickets,
+};
 use crate::{
     clock::{Clock, Entropy},
     config::Config,
@@ -120,6 +122,8 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     revocation::load_revocations(&store, &tokens).expect("the store can be read");
     let verifier =
         Verifier::new(&config.identity, &[], clock.clone(), identity::Metrics::default()).expect("the trust fits");
+    let http = std::net::SocketAddr::from(([127, 0, 0, 1], 7350));
+    let login = Arc::new(Login::new(&config, Vec::new(), http, &clock, &entropy).expect("the sign-in page fits"));
     let hooks = hooks.build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone()).expect("the hooks fit");
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
@@ -131,6 +135,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         metrics,
         store,
         verifier,
+        login,
         tokens,
         hooks,
     }

@@ -19,6 +19,7 @@ mod http;
 mod matching;
 pub mod metrics;
 mod own;
+mod params;
 pub mod provider;
 mod query;
 pub mod respond;

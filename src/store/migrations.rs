@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "revocations", sql: include_str!("sqlite/0002_revocations.sql") },
     Migration { version: 3, name: "outbox", sql: include_str!("sqlite/0003_outbox.sql") },
     Migration { version: 4, name: "refresh chains", sql: include_str!("sqlite/0004_refresh_chains.sql") },
+    Migration { version: 8, name: "provider_sessions", sql: include_str!("sqlite/0008_provider_sessions.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(applied(&before), [Some(5), None, None, None]);
         assert_eq!(
             Store::migrate_up(&config, dir.path(), &clock).unwrap(),
-            ["revocations", "outbox", "refresh chains"]
+            ["revocations", "outbox", "refresh chains", "provider_sessions"]
         );
         assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), [""; 0]);
         let after = Store::migration_status(&config, dir.path()).unwrap();
@@ -179,7 +180,7 @@ mod tests {
         let error = Store::open(&config, dir.path(), clock).unwrap_err();
         assert!(matches!(error, StoreError::Refused(_)));
         let text = error.to_string();
-        assert!(text.contains("migration 99 (teleport)") && text.contains("up to 4"), "{text}");
+        assert!(text.contains("migration 99 (teleport)") && text.contains("up to 8"), "{text}");
         let states = Store::migration_status(&config, dir.path()).unwrap();
         assert!(states.last().is_some_and(|state| state.version == 99 && !state.known));
     }

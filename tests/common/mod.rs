@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this module")]
 
 pub mod issuer;
+pub mod login;
 pub mod process;
 pub mod raw;
 pub mod web;

@@ -26,9 +26,9 @@ impl TestServer {
         config.dev_provider.enabled = false;
         config.dev_provider.port = 0;
         config.logger.level = "warn".into();
-        // Unknown keys cause a fetch at once, and a fetch that hangs ends soon: no test waits for seconds.
+        // Unknown keys cause a fetch at once, and a fetch that hangs ends sooner than by default.
         config.identity.jwks_unknown_key_wait_sec = 0;
-        config.identity.jwks_timeout_ms = 400;
+        config.identity.jwks_timeout_ms = 2_000;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let running = runtime.block_on(Server::builder(config).start()).unwrap();
         Self { address: running.http(), _running: running, _runtime: runtime, _folder: folder }

@@ -2,6 +2,8 @@
 //! share with Nakama's routes (bounds, time, credentials, the shape of errors) is in `exchange` and `respond`.
 
 mod form;
+mod login;
+mod nonce;
 mod sessions;
 mod table;
 mod ticket;

@@ -2,12 +2,11 @@
 //! code. Redirects lead to loopback addresses only.
 
 use super::{
-    form::Form,
     grants::Terms,
     http::{Answer, html, plain},
     tokens::{CLIENT_ID, DevProvider},
 };
-use crate::error::Error;
+use crate::{error::Error, net::params::Params};
 use hyper::{
     StatusCode,
     header::{CONTENT_SECURITY_POLICY, HeaderValue, LOCATION},
@@ -37,7 +36,7 @@ struct Asked {
 }
 
 /// `GET /authorize`: the page, or what is wrong with the request.
-pub(super) fn show(query: &Form, issuer: &str) -> Answer {
+pub(super) fn show(query: &Params, issuer: &str) -> Answer {
     let asked = match Asked::read(query) {
         Ok(asked) => asked,
         Err(why) => return plain(StatusCode::BAD_REQUEST, why),
@@ -50,7 +49,7 @@ pub(super) fn show(query: &Form, issuer: &str) -> Answer {
 }
 
 /// `POST /authorize`: somebody gave a name.
-pub(super) fn sign_in(form: &Form, provider: &DevProvider) -> Answer {
+pub(super) fn sign_in(form: &Params, provider: &DevProvider) -> Answer {
     let asked = match Asked::read(form) {
         Ok(asked) => asked,
         Err(why) => return plain(StatusCode::BAD_REQUEST, why),
@@ -68,7 +67,7 @@ pub(super) fn sign_in(form: &Form, provider: &DevProvider) -> Answer {
 
 impl Asked {
     /// What must be right before a redirect is answered at all (RFC 6749 section 4.1.2.1).
-    fn read(form: &Form) -> Result<Self, &'static str> {
+    fn read(form: &Params) -> Result<Self, &'static str> {
         if form.repeats() {
             return Err("A parameter stands there twice.");
         }
@@ -106,7 +105,7 @@ fn is_loopback_redirect(url: &Url) -> bool {
 }
 
 /// What the request fixes for its code, or the error's name (RFC 6749 section 4.1.2.1).
-fn terms(form: &Form, asked: &Asked) -> Result<Terms, &'static str> {
+fn terms(form: &Params, asked: &Asked) -> Result<Terms, &'static str> {
     if form.get("response_type") != Some("code") {
         return Err("unsupported_response_type");
     }
@@ -126,7 +125,7 @@ fn terms(form: &Form, asked: &Asked) -> Result<Terms, &'static str> {
     })
 }
 
-fn page(form: &Form, fault: &str) -> Answer {
+fn page(form: &Params, fault: &str) -> Answer {
     let hidden = CARRIED.iter().filter_map(|name| form.get(name).map(|value| (name, escaped(value))));
     let hidden: String =
         hidden.map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">")).collect();

@@ -1,12 +1,10 @@
 //! The development provider over HTTP: its connections, who is admitted, and which path leads where.
 
 use super::{
-    authorize,
-    form::Form,
-    logout, mint, require_loopback, token,
+    authorize, logout, mint, require_loopback, token,
     tokens::{DevProvider, Shared},
 };
-use crate::error::Error;
+use crate::{error::Error, net::params::Params};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -102,7 +100,7 @@ async fn answer(request: Request<Incoming>, provider: Shared) -> Answer {
         }
         (&Method::GET | &Method::HEAD, "/.well-known/jwks.json") => json_answer(StatusCode::OK, &provider.key_set()),
         (&Method::GET | &Method::HEAD, "/authorize") => {
-            Form::parse(request.uri().query().unwrap_or_default().as_bytes())
+            Params::parse(request.uri().query().unwrap_or_default().as_bytes())
                 .map_or_else(|error| refusal(&error), |query| authorize::show(&query, provider.issuer()))
         }
         (&Method::POST, path) if POSTED.contains(&path) => match RequestBody::read(request).await {
@@ -124,7 +122,7 @@ async fn posted(path: &str, request: &RequestBody, provider: Shared) -> Result<A
     if path == "/rotate" {
         return Ok(rotate(provider).await);
     }
-    let form = Form::parse(&request.body)?;
+    let form = Params::parse(&request.body)?;
     match path {
         "/authorize" => Ok(authorize::sign_in(&form, &provider)),
         "/logout" => logout::logout(&form, &provider).await,

@@ -1,6 +1,7 @@
 //! The development provider's RSA keys: two at a time, as Cognito has them, kept in one PEM file that only its owner can read.
 
 use super::tokens::TokenUse;
+use crate::config::write_private;
 use aws_lc_rs::{
     digest::{SHA256, digest},
     encoding::AsDer,
@@ -14,8 +15,7 @@ use base64::{
 };
 use serde_json::{Value, json};
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -201,17 +201,4 @@ fn broken() -> io::Error {
         io::ErrorKind::InvalidData,
         format!("{KEYS_FILE} of the development provider is broken; delete it for new keys"),
     )
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
 }

@@ -1,11 +1,10 @@
 //! Disabling users and ending their sessions, told to the game server by OpenID Connect Back-Channel Logout 1.0.
 
 use super::{
-    form::Form,
     http::{Answer, json_answer},
     tokens::{CLIENT_ID, DevProvider},
 };
-use crate::error::Error;
+use crate::{error::Error, net::params::Params};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -21,7 +20,7 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const RECEIVER: &str = "/bridge/backchannel-logout";
 
 /// `POST /logout`: ends all sessions of `user`, or the one named by `sid`.
-pub(super) async fn logout(form: &Form, provider: &DevProvider) -> Result<Answer, Error> {
+pub(super) async fn logout(form: &Params, provider: &DevProvider) -> Result<Answer, Error> {
     let user = user(form)?;
     let session = form.get("sid").map(str::parse).transpose();
     let session: Option<Uuid> = session.map_err(|_| Error::invalid_argument("sid must be a UUID."))?;
@@ -29,7 +28,7 @@ pub(super) async fn logout(form: &Form, provider: &DevProvider) -> Result<Answer
 }
 
 /// `POST /disable`: no more sign-ins and tokens for `user`; its sessions end.
-pub(super) async fn disable(form: &Form, provider: &DevProvider) -> Result<Answer, Error> {
+pub(super) async fn disable(form: &Params, provider: &DevProvider) -> Result<Answer, Error> {
     let user = user(form)?;
     if !provider.grants().disable(user) {
         return Err(Error::unavailable("Too many users are disabled; enable one."));
@@ -38,12 +37,12 @@ pub(super) async fn disable(form: &Form, provider: &DevProvider) -> Result<Answe
 }
 
 /// `POST /enable`: takes a `disable` back.
-pub(super) fn enable(form: &Form, provider: &DevProvider) -> Result<Answer, Error> {
+pub(super) fn enable(form: &Params, provider: &DevProvider) -> Result<Answer, Error> {
     provider.grants().enable(user(form)?);
     Ok(json_answer(StatusCode::OK, &json!({})))
 }
 
-fn user(form: &Form) -> Result<&str, Error> {
+fn user(form: &Params) -> Result<&str, Error> {
     let user = form.get("user").unwrap_or_default();
     DevProvider::judge_name(user)?;
     Ok(user)

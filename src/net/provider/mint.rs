@@ -1,13 +1,12 @@
 //! Tokens without a sign-in, for tests, scripts and people in a hurry: `POST /token` with a name.
 
 use super::{
-    form::Form,
     http::{Answer, RequestBody, json_answer, plain},
     tokens::{DevProvider, TokenUse},
 };
-use crate::error::Error;
+use crate::{error::Error, net::params::Params};
 use hyper::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// What a request for a token may say, as a form, as JSON or in the query.
 #[derive(Default)]
@@ -44,29 +43,14 @@ pub(super) fn mint(request: &RequestBody, provider: &DevProvider) -> Result<Answ
 
 fn wanted(request: &RequestBody) -> Result<Wanted, Error> {
     let mut wanted = Wanted::default();
-    wanted.read_form(&Form::parse(request.query.as_bytes())?)?;
-    if request.is_json {
-        wanted.read_json(&request.body)?;
-    } else {
-        wanted.read_form(&Form::parse(&request.body)?)?;
+    let read = if request.is_json { Params::parse_json } else { Params::parse };
+    for said in [Params::parse(request.query.as_bytes())?, read(&request.body)?] {
+        said.pairs().try_for_each(|(name, value)| wanted.set(name, value))?;
     }
     Ok(wanted)
 }
 
 impl Wanted {
-    fn read_form(&mut self, form: &Form) -> Result<(), Error> {
-        form.pairs().try_for_each(|(name, value)| self.set(name, value))
-    }
-
-    fn read_json(&mut self, body: &[u8]) -> Result<(), Error> {
-        let object: serde_json::Map<String, Value> =
-            serde_json::from_slice(body).map_err(|_| Error::invalid_argument("Body must be a JSON object."))?;
-        object.iter().try_for_each(|(name, value)| match value {
-            Value::String(text) => self.set(name, text),
-            other => self.set(name, &other.to_string()),
-        })
-    }
-
     fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
         match name {
             "user" => value.clone_into(&mut self.user),

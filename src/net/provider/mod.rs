@@ -2,7 +2,6 @@
 //! on loopback only, and answers only who came by a loopback name.
 
 mod authorize;
-mod form;
 mod grants;
 mod http;
 mod keyring;

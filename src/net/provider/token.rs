@@ -2,12 +2,11 @@
 //! out. The one client is public and names itself by `client_id`.
 
 use super::{
-    form::Form,
     grants::{InvalidGrant, SignedIn},
     http::{Answer, json_answer},
     tokens::{CLIENT_ID, DevProvider, TokenUse},
 };
-use crate::error::Error;
+use crate::{error::Error, net::params::Params};
 use hyper::StatusCode;
 use serde_json::json;
 
@@ -21,7 +20,7 @@ impl From<InvalidGrant> for Refused {
 }
 
 /// Answers a request that has a `grant_type`.
-pub(super) fn token(form: &Form, provider: &DevProvider) -> Result<Answer, Error> {
+pub(super) fn token(form: &Params, provider: &DevProvider) -> Result<Answer, Error> {
     match granted(form, provider) {
         Ok((signed_in, refresh_token)) => tokens(provider, &signed_in, &refresh_token),
         Err(Refused(error, why)) => {
@@ -31,7 +30,7 @@ pub(super) fn token(form: &Form, provider: &DevProvider) -> Result<Answer, Error
     }
 }
 
-fn granted(form: &Form, provider: &DevProvider) -> Result<(SignedIn, String), Refused> {
+fn granted(form: &Params, provider: &DevProvider) -> Result<(SignedIn, String), Refused> {
     if form.repeats() {
         return Err(Refused("invalid_request", "A parameter stands there twice."));
     }

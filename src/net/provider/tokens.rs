@@ -7,7 +7,8 @@ use super::{
 use crate::{
     clock::{Clock, Entropy},
     config::{
-        self, AccountId, Algorithm, Audience, AudienceClaim, Identity, KeySource, TokenType as WantedType, TrustEntry,
+        self, AccountId, Algorithm, Audience, AudienceClaim, Identity, KeySource, LoginClient, TokenType as WantedType,
+        TrustEntry,
     },
     error::Error,
     identity::{HeldKeys, Keys, Trusted},
@@ -175,6 +176,21 @@ impl DevProvider {
             entry(ACCESS_ENTRY, TokenUse::Access, AudienceClaim::ClientId),
             entry(ID_ENTRY, TokenUse::Id, AudienceClaim::Aud),
         ]
+    }
+
+    /// The sign-in page as its client.
+    pub fn login_client(&self) -> LoginClient {
+        LoginClient {
+            name: ACCESS_ENTRY.into(),
+            entry: ID_ENTRY.into(),
+            issuer: self.issuer.clone(),
+            client_id: CLIENT_ID.into(),
+            authorization_endpoint: format!("{}/authorize", self.issuer),
+            token_endpoint: format!("{}/token", self.issuer),
+            require_iss: true,
+            renew: true,
+            ..LoginClient::default()
+        }
     }
 
     /// The subject that stands for `name`: the same in every run.

@@ -3,16 +3,27 @@
 use crate::error::Error;
 
 /// Parameters in the order in which they stand.
-pub(super) struct Form(Vec<(String, String)>);
+pub(super) struct Params(Vec<(String, String)>);
 
-impl Form {
+impl Params {
     /// Reads `application/x-www-form-urlencoded`, as browsers write it.
-    pub(super) fn parse(form: &[u8]) -> Result<Self, Error> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Error> {
         // The URL type reads forms.
-        let mut carrier =
-            reqwest::Url::parse("http://localhost/").map_err(|error| Error::internal("No form.", error))?;
-        carrier.set_query(Some(&String::from_utf8_lossy(form)));
+        let mut carrier = reqwest::Url::parse("http://localhost/")
+            .map_err(|error| Error::internal("Parameters cannot be read.", error))?;
+        carrier.set_query(Some(&String::from_utf8_lossy(text)));
         Ok(Self(carrier.query_pairs().into_owned().collect()))
+    }
+
+    /// Reads a JSON object; a value that is no text stands as it is written.
+    pub(super) fn parse_json(text: &[u8]) -> Result<Self, Error> {
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(text).map_err(|_| Error::invalid_argument("Body must be a JSON object."))?;
+        let pairs = object.into_iter().map(|(name, value)| match value {
+            serde_json::Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        });
+        Ok(Self(pairs.collect()))
     }
 
     /// Every parameter.
