@@ -11,7 +11,7 @@ use common::{
 };
 use kizuna::{
     clock::{Clock, Entropy},
-    config::{AccountId, Config, Signing, TrustEntry},
+    config::{AccountId, ClaimPath, Config, Signing, TrustEntry, VarRule},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -356,4 +356,29 @@ async fn a_generation_outlives_a_killed_server() {
     assert_eq!((status, &part(&fourth["refresh_token"], 0)["gen"]), (200, &json!(3)));
     assert_eq!(refresh(&server, &first).await.0, 401, "used twice, whatever happened between");
     assert_eq!(refresh(&server, &fourth).await.0, 401, "so the session has ended");
+}
+
+#[tokio::test]
+async fn what_an_issuer_says_of_a_player_is_renewed_by_a_new_token_and_by_nothing_else() {
+    let issuer = Issuer::new(ISSUER);
+    let rule = |name: &str| (name.to_owned(), VarRule { claims: vec![ClaimPath::from(name)], ..VarRule::default() });
+    let groups: Vec<_> = (0..8).map(|index| format!("g{index}")).collect();
+    let vars = groups.iter().map(|name| rule(name)).chain([rule("role")]).collect();
+    let server = TestServer::start_with(trusting(vec![TrustEntry { vars, ..issuer.inline("pool") }])).await;
+    let session = server.sign_in(&issuer.token(SUBJECT, &json!({ "role": "player" }))).await;
+    let (status, kept) = refresh(&server, &session, json!({ "idp.role": "admin", "a": "1" })).await;
+    assert_eq!((status, &part(&kept["token"], 1)["vrs"]), (200, &json!({ "a": "1", "idp.role": "player" })));
+    let promoted = issuer.token(SUBJECT, &json!({ "role": "admin" }));
+    let (status, renewed) = refresh(&server, &kept, json!({ "idp.token": promoted })).await;
+    assert_eq!((status, &part(&renewed["token"], 1)["vrs"]), (200, &json!({ "a": "1", "idp.role": "admin" })));
+    let (status, bare) = refresh(&server, &renewed, json!({ "idp.token": issuer.token(SUBJECT, &json!({})) })).await;
+    assert_eq!((status, &part(&bare["token"], 1)["vrs"]), (200, &json!({ "a": "1" })), "demoted");
+
+    let heavy: serde_json::Map<_, _> = groups.iter().map(|name| (name.clone(), json!("g".repeat(250)))).collect();
+    let heavy = issuer.token(SUBJECT, &Value::Object(heavy));
+    let too_long = json!({ "code": 9, "message": "The claims of the identity token make too long a session token." });
+    let signed_in = server.call("POST", "/v2/account/authenticate/custom", SERVER_KEY, json!({ "id": heavy })).await;
+    assert_eq!(signed_in, (400, too_long.clone()));
+    assert_eq!(refresh(&server, &bare, json!({ "idp.token": heavy })).await, (400, too_long));
+    assert_eq!(refresh(&server, &bare, json!({})).await.0, 200);
 }

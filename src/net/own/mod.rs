@@ -19,6 +19,7 @@ pub(super) use table::OWN_ROUTES;
 pub(super) type OwnAnswer<'c> = Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send + 'c>>;
 
 /// A request for one of our own routes.
+#[derive(Clone, Copy)]
 pub(super) struct OwnCall<'c> {
     pub(super) services: &'c Arc<Services>,
     pub(super) headers: &'c HeaderMap,
