@@ -118,7 +118,7 @@ impl Server {
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
         let signing = SigningKeys::load(&config.session, &config.data_dir, clock.unix_seconds())?;
-        let tokens = SessionTokens::signed(&config.session, signing, clock.clone(), entropy.clone());
+        let tokens = SessionTokens::signed(&config, signing, clock.clone(), entropy.clone());
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;

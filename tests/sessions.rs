@@ -11,7 +11,7 @@ use common::{
 };
 use kizuna::{
     clock::{Clock, Entropy},
-    config::{AccountId, ClaimPath, Config, Signing, TrustEntry, VarRule},
+    config::{AccountId, ClaimPath, Config, Signing, TenantRule, TrustEntry, VarRule},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -364,7 +364,11 @@ async fn what_an_issuer_says_of_a_player_is_renewed_by_a_new_token_and_by_nothin
     let rule = |name: &str| (name.to_owned(), VarRule { claims: vec![ClaimPath::from(name)], ..VarRule::default() });
     let groups: Vec<_> = (0..8).map(|index| format!("g{index}")).collect();
     let vars = groups.iter().map(|name| rule(name)).chain([rule("role")]).collect();
-    let server = TestServer::start_with(trusting(vec![TrustEntry { vars, ..issuer.inline("pool") }])).await;
+    let server = TestServer::start_with(|config| {
+        config.identity.trust = vec![TrustEntry { vars, ..issuer.inline("pool") }];
+        config.identity.max_vars_bytes = 4_096;
+    })
+    .await;
     let session = server.sign_in(&issuer.token(SUBJECT, &json!({ "role": "player" }))).await;
     let (status, kept) = refresh(&server, &session, json!({ "idp.role": "admin", "a": "1" })).await;
     assert_eq!((status, &part(&kept["token"], 1)["vrs"]), (200, &json!({ "a": "1", "idp.role": "player" })));
@@ -381,4 +385,17 @@ async fn what_an_issuer_says_of_a_player_is_renewed_by_a_new_token_and_by_nothin
     assert_eq!(signed_in, (400, too_long.clone()));
     assert_eq!(refresh(&server, &bare, json!({ "idp.token": heavy })).await, (400, too_long));
     assert_eq!(refresh(&server, &bare, json!({})).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_refresh_does_not_lead_to_another_tenant() {
+    let issuer = Issuer::new(ISSUER);
+    let tenant = TenantRule { claims: vec![ClaimPath::from("tenant")], ..TenantRule::default() };
+    let server = TestServer::start_with(trusting(vec![TrustEntry { tenant, ..issuer.inline("pool") }])).await;
+    let of = |tenant: &str| issuer.token(SUBJECT, &json!({ "tenant": tenant }));
+    let session = server.sign_in(&of("acme")).await;
+    let refused = (401, json!({ "code": 16, "message": "Identity token refused." }));
+    assert_eq!(refresh(&server, &session, json!({ "idp.token": of("other") })).await, refused);
+    let (status, fresh) = refresh(&server, &session, json!({ "idp.token": of("acme") })).await;
+    assert_eq!((status, &part(&fresh["token"], 1)["idn"]["ten"]), (200, &json!("acme")));
 }

@@ -100,6 +100,7 @@ impl Config {
             (self.store.group_commit_size, "store.group_commit_size"),
             (self.identity.max_token_bytes, "identity.max_token_bytes"),
             (self.identity.max_verifications, "identity.max_verifications"),
+            (self.identity.max_replay_tokens, "identity.max_replay_tokens"),
             (self.identity.jwks_max_bytes, "identity.jwks_max_bytes"),
             (self.identity.jwks_max_keys, "identity.jwks_max_keys"),
             (self.password.queue_size, "password.queue_size"),
@@ -186,6 +187,7 @@ impl Config {
 
     fn validate_trust(&self) -> Result<(), ConfigError> {
         let identity = &self.identity;
+        check((1..=3_600).contains(&identity.replay_window_sec), "identity.replay_window_sec", "1 to 3600")?;
         check(identity.jwks_refresh_sec >= 1, "identity.jwks_refresh_sec", "1 or more")?;
         check(identity.jwks_timeout_ms >= 1, "identity.jwks_timeout_ms", "1 or more")?;
         check(identity.max_vars_bytes >= 1, "identity.max_vars_bytes", "1 or more")?;

@@ -19,8 +19,8 @@ pub use load::{ConfigError, Overrides};
 pub use login::{Login, LoginClient};
 pub use private_file::write_private;
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Signing, SigningKey, Socket,
-    Store, Webhook, WebhookStage,
+    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Replay, Runtime, Session, Signing, SigningKey,
+    Socket, Store, Tenancy, Webhook, WebhookStage,
 };
 pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, NonceRule, Preset, TokenType, TrustEntry};
 pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};
@@ -49,6 +49,8 @@ section! {
         store: Store = Store::default(),
         /// Identity tokens of others: who is trusted, and how far.
         identity: Identity = Identity::default(),
+        /// Walls between the players of several tenants.
+        tenancy: Tenancy = Tenancy::default(),
         /// The development identity provider: signs in anybody, so it serves the loopback interface only.
         dev_provider: DevProvider = DevProvider::default(),
         /// The sign-in page.

@@ -202,6 +202,14 @@ section! {
     /// Identity tokens: JSON Web Tokens that players get from an identity provider and post as `account.id` to
     /// /v2/account/authenticate/custom. As soon as an entry is trusted here, a custom id that is not such a token is refused.
     Identity {
+        /// What becomes of an identity token that is presented once more: "off" takes it as often as it comes while it is good;
+        /// "idempotent" answers the same session as before for replay_window_sec, for clients whose first answer was lost, and then
+        /// refuses it; "strict" refuses it. Signing in and linking ask; both modes cost one durable write for each.
+        replay: Replay = Replay::Off,
+        /// With replay = "idempotent": seconds after the first use, 1 to 3600.
+        replay_window_sec: u64 = 30,
+        /// With replay: used tokens to remember until they expire; one more is answered 503, code 14.
+        max_replay_tokens: usize = 1_000_000,
         /// Longest identity token in bytes.
         max_token_bytes: usize = 8_192,
         /// Length in bytes from which an accepted token is counted as large, and warned of at most once a minute: the provider
@@ -232,6 +240,26 @@ section! {
         jwks_allow_loopback_http: bool = false,
         /// Trust entries; see [[identity.trust]] below.
         trust: Vec<TrustEntry> = Vec::new(),
+    }
+}
+
+/// What becomes of an identity token that is presented once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the variants are the configuration's words")]
+pub enum Replay {
+    #[default]
+    Off,
+    Idempotent,
+    Strict,
+}
+
+section! {
+    /// Tenants: players of one never meet, see or find players of another (docs/tenants.md).
+    Tenancy {
+        /// True: every session belongs to the tenant that its identity token names (`tenant` of a trust entry). Who has none
+        /// cannot sign in, and custom ids, by identity token, are the only way to.
+        enabled: bool = false,
     }
 }
 

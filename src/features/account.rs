@@ -17,13 +17,13 @@ pub async fn get_account(services: &Services, caller: &Caller) -> Result<api::Ac
     let found = services.store.account(caller.user_id);
     let account = found.map_err(|error| error.into_error("Error retrieving user account."))?;
     let account = account.ok_or_else(|| Error::not_found("Account not found."))?;
-    Ok(to_message(services, account))
+    Ok(to_message(services, caller, account))
 }
 
-fn to_message(services: &Services, account: Account) -> api::Account {
+fn to_message(services: &Services, caller: &Caller, account: Account) -> api::Account {
     let devices = account.devices.into_iter().map(|id| api::AccountDevice { id, ..Default::default() });
     api::Account {
-        user: Some(users::to_message(services, account.user)),
+        user: Some(users::to_message(services, caller.tenant, account.user)),
         wallet: account.wallet,
         email: account.email.unwrap_or_default(),
         devices: devices.collect(),

@@ -8,11 +8,13 @@ pub mod links;
 pub mod login;
 pub mod matches;
 pub mod passwords;
+mod replay;
 pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+mod tenancy;
 pub mod ticket;
 pub mod users;
 
@@ -26,7 +28,7 @@ use crate::{
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
     identity::{
-        Verifier,
+        Tenant, Verifier,
         session::{SessionClaims, SessionTokens},
     },
     realtime::Realtime,
@@ -96,6 +98,8 @@ pub struct Caller {
     pub vars: Arc<BTreeMap<String, String>>,
     /// The token's id; all tokens of one refresh chain share it. `None` only for tokens of another server.
     pub token_id: Option<Uuid>,
+    /// The wall that the session is behind.
+    pub tenant: Tenant,
     /// When the session token ends, in seconds since 1970.
     pub expires_unix: i64,
 }
@@ -109,6 +113,7 @@ impl Caller {
             username: Arc::clone(&claims.username),
             vars: Arc::clone(&claims.vars),
             token_id: claims.token_id,
+            tenant: claims.tenant,
             expires_unix: claims.expires_unix,
         }
     }

@@ -109,6 +109,9 @@ pub(super) async fn forget_expired(services: &Services) {
     if let Err(error) = services.store.purge_refresh_chains(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "ended refresh chains cannot be removed from the store");
     }
+    if let Err(error) = services.store.purge_token_uses(services.clock.unix_seconds()).await {
+        tracing::warn!(%error, "uses of expired identity tokens cannot be removed from the store");
+    }
     if let Err(error) = services.store.purge_revocations(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "expired log-outs cannot be removed from the store");
     }

@@ -1,6 +1,6 @@
 //! The life of a session after signing in: who a token stands for, and refresh (spec/auth-and-accounts.md sections 4 and 5).
 
-use super::{Caller, Client, Services, login, revocation, rules};
+use super::{Caller, Client, Services, login, revocation, rules, tenancy};
 use crate::{
     error::Error,
     identity::{
@@ -106,12 +106,17 @@ async fn represented(
         };
     };
     let identity = services.verifier.verify(&token).await?;
+    if identity.tenant.as_deref() != origin.tenant.as_deref() {
+        tracing::debug!(entry = &*identity.entry, "an identity token of another tenant comes with a refresh");
+        return Err(Error::unauthenticated("Identity token refused."));
+    }
     let found = services.store.find_login(Identifier::Custom(&identity.account_id));
     let owner = found.map_err(|error| error.into_error("Error finding user account."))?.map(|login| login.user_id);
     if owner != Some(chain.user_id) {
         tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
         return Err(Error::unauthenticated("Identity token refused."));
     }
+    tenancy::stays(services, chain.tenant, &identity)?;
     Ok(Some(identity))
 }
 

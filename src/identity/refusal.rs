@@ -25,6 +25,8 @@ pub enum Step {
     Claims,
     /// The nonce that it must bring back.
     Nonce,
+    /// Whether it was presented before, where `identity.replay` asks. Judged at the sign-in, after all else.
+    Replay,
 }
 
 impl Step {
@@ -53,6 +55,7 @@ impl Step {
             Self::Subject => "subject",
             Self::Claims => "claims",
             Self::Nonce => "nonce",
+            Self::Replay => "replay",
         }
     }
 }
@@ -166,6 +169,8 @@ reasons! {
     Nonce = Nonce, "the nonce is not one that was handed out for this";
     /// More nonces came back than `identity.max_used_nonces`.
     TooManyNonces = Nonce, "too many nonces are remembered";
+    /// It has opened a session before, and `identity.replay` lets it open no other.
+    Replayed = Replay, "the token was used before";
 }
 
 /// Whether the token is at fault, or we.

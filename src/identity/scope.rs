@@ -83,6 +83,26 @@ impl fmt::Debug for ScopeKey {
     }
 }
 
+/// The wall that a session is behind: what is of one tenant never meets what is of another. Without tenancy nobody has one, and
+/// everybody is together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tenant(Option<ScopeKey>);
+
+impl Tenant {
+    /// No wall.
+    pub const NONE: Self = Self(None);
+
+    /// The tenant called `name`.
+    pub fn named(name: &str) -> Self {
+        Self(Some(ScopeKey::new(ScopeKind::Tenant, name)))
+    }
+
+    /// Its key; `None` without a wall.
+    pub const fn key(self) -> Option<ScopeKey> {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

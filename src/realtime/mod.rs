@@ -13,7 +13,7 @@ pub use presence::{JoinError, Joined, Mode, Rule, StreamKey, Streams};
 pub use registry::{Registry, TooManySockets};
 pub use session::{Identity, Session};
 
-use crate::{config::Config, telemetry::Metrics};
+use crate::{config::Config, identity::Tenant, telemetry::Metrics};
 use kizuna_protocol::{
     api::Notification,
     code::Close,
@@ -102,9 +102,10 @@ impl Realtime {
         self.registry.for_each(|session| session.outbound().close(Close::SHUTTING_DOWN));
     }
 
-    /// Whether a user shows a status; `online` in users and accounts.
-    pub fn is_online(&self, user_id: Uuid) -> bool {
-        self.registry.of_user(user_id).iter().any(|session| session.shows_status())
+    /// Whether a user shows a status to somebody of `tenant`; `online` in users and accounts.
+    pub fn is_online(&self, user_id: Uuid, tenant: Tenant) -> bool {
+        let sessions = self.registry.of_user(user_id);
+        sessions.iter().any(|session| session.shows_status() && session.tenant() == tenant)
     }
 }
 

@@ -12,6 +12,8 @@ mod outbox;
 mod provider_sessions;
 mod refresh_chains;
 mod revocations;
+mod tenants;
+mod token_uses;
 mod users;
 mod writer;
 
@@ -22,6 +24,7 @@ pub use outbox::{Notice, StoredNotice};
 pub use provider_sessions::ProviderSession;
 pub use refresh_chains::{Presented, Rotation};
 pub use revocations::Revocation;
+pub use token_uses::{EarlierUse, TokenUse};
 pub use users::{Account, AccountChanges, Created, Identifier, Login, NewIdentifier, NewUser, Updated, User};
 pub use writer::Counters;
 

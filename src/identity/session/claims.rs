@@ -1,6 +1,7 @@
 //! The claims of session and refresh tokens: `tid, uid, usn, vrs, exp, iat`, in this order (spec/auth-and-accounts.md section 3).
 
 use super::origin::{Origin, Written};
+use crate::identity::Tenant;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -28,6 +29,8 @@ pub struct SessionClaims {
     pub issued_unix: i64,
     /// The identity token that opened the session; `None` when it was opened otherwise.
     pub origin: Option<Arc<Origin>>,
+    /// The wall that the session is behind; none while `tenancy.enabled` is off, whatever its origin says.
+    pub tenant: Tenant,
     /// What tells one token from another: its HMAC; for other algorithms the SHA-256 of what is signed.
     pub signature: [u8; 32],
 }
@@ -60,6 +63,9 @@ pub enum TokenRefusal {
     /// Its time is over.
     #[error("expired")]
     Expired,
+    /// Of no tenant, where everybody has one.
+    #[error("of no tenant, and tenancy is on")]
+    NoTenant,
     /// Logged out, deleted, banned, or replaced.
     #[error("revoked")]
     Revoked,
@@ -153,6 +159,7 @@ pub(super) fn read(payload: &[u8], signature: [u8; 32], lifetime: i64) -> Result
     Ok(SessionClaims {
         user_id,
         origin,
+        tenant: Tenant::NONE,
         username: Arc::from(raw.username.map_or(Cow::Borrowed(""), |text| text.0)),
         vars: Arc::new(raw.vars.unwrap_or_default()),
         token_id: raw.token_id.and_then(|text| Uuid::try_parse(&text.0).ok()),

@@ -22,7 +22,8 @@ pub use signing::SigningKeys;
 
 use crate::{
     clock::{Clock, Entropy, order_of},
-    config,
+    config::Config,
+    identity::Tenant,
 };
 use budget::Budget;
 use claims::Claims;
@@ -95,6 +96,7 @@ struct Inner {
     refresh_seconds: i64,
     max_chain_seconds: Option<i64>,
     budget: Budget,
+    tenancy: bool,
     denied: DenyList,
     clock: Clock,
     entropy: Entropy,
@@ -108,12 +110,13 @@ impl fmt::Debug for SessionTokens {
 
 impl SessionTokens {
     /// Tokens under the HMAC keys and the lifetimes of `config`, with an empty deny list.
-    pub fn new(config: &config::Session, clock: Clock, entropy: Entropy) -> Self {
+    pub fn new(config: &Config, clock: Clock, entropy: Entropy) -> Self {
         Self::signed(config, SigningKeys::default(), clock, entropy)
     }
 
     /// As [`SessionTokens::new`], with session tokens signed by `signing`.
-    pub fn signed(config: &config::Session, signing: SigningKeys, clock: Clock, entropy: Entropy) -> Self {
+    pub fn signed(config: &Config, signing: SigningKeys, clock: Clock, entropy: Entropy) -> Self {
+        let (tenancy, config) = (config.tenancy.enabled, &config.session);
         let seconds = |configured: u64| i64::try_from(configured).unwrap_or(i64::MAX / 2);
         Self(Arc::new(Inner {
             session: SessionKeys {
@@ -125,6 +128,7 @@ impl SessionTokens {
             refresh_seconds: seconds(config.refresh_token_expiry_sec),
             max_chain_seconds: (config.max_chain_sec > 0).then(|| seconds(config.max_chain_sec)),
             budget: Budget::new(config),
+            tenancy,
             denied: DenyList::new(config.max_revoked_tokens),
             clock,
             entropy,
@@ -146,20 +150,34 @@ impl SessionTokens {
         vars: &BTreeMap<String, String>,
         origin: Option<&Origin>,
     ) -> TokenPair {
-        let issued_unix = self.0.clock.unix_seconds();
+        self.issue_as_of(self.0.clock.unix_seconds(), token_id, user_id, username, vars, origin)
+    }
+
+    /// As [`SessionTokens::issue`] was or would have been in the second `issued_unix` (since 1970): the same values make the same
+    /// pair.
+    pub fn issue_as_of(
+        &self,
+        issued_unix: i64,
+        token_id: Uuid,
+        user_id: Uuid,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+        origin: Option<&Origin>,
+    ) -> TokenPair {
         let token_id = Some(token_id);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, 0)
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin };
+        self.pair(claims, 0, issued_unix)
     }
 
     /// The next pair of a refresh chain.
     pub fn renew(&self, next: Renewal<'_>) -> TokenPair {
         let Renewal { chain, generation, username, vars, origin } = next;
         let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, generation)
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin };
+        self.pair(claims, generation, self.0.clock.unix_seconds())
     }
 
-    fn pair(&self, mut claims: Claims<'_>, generation: u32) -> TokenPair {
-        let now = self.0.clock.unix_seconds();
+    fn pair(&self, mut claims: Claims<'_>, generation: u32, now: i64) -> TokenPair {
         let latest = self.chain_limit(claims.issued_unix, claims.origin).unwrap_or(i64::MAX);
         claims.expires_unix = now.saturating_add(self.0.refresh_seconds).min(latest);
         let refresh_token = self.0.refresh.sign_generation(generation, &claims.to_json());
@@ -235,6 +253,9 @@ impl SessionTokens {
 
     fn verify(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
         let (claims, generation) = self.open(kind, token)?;
+        if self.0.tenancy && claims.tenant == Tenant::NONE {
+            return Err(TokenRefusal::NoTenant);
+        }
         match self.0.denied.denies(kind, &claims) {
             true => Err(TokenRefusal::Revoked),
             false => Ok((claims, generation)),
@@ -255,7 +276,12 @@ impl SessionTokens {
             Kind::Session => (self.0.session.open(token)?, self.0.session_seconds),
             Kind::Refresh => (self.0.refresh.open(token)?, self.0.refresh_seconds),
         };
-        let claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        let mut claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        if let Some(tenant) = claims.origin.as_ref().and_then(|origin| origin.tenant.as_deref())
+            && self.0.tenancy
+        {
+            claims.tenant = Tenant::named(tenant);
+        }
         let now = self.0.clock.unix_micros();
         if now.div_euclid(1_000_000) >= claims.expires_unix {
             return Err(TokenRefusal::Expired);
@@ -274,17 +300,18 @@ impl SessionTokens {
         }
     }
 
-    /// A token that lets its bearer join the match `match_id` for the next 30 seconds (spec/realtime-core.md 8.3).
-    pub fn mint_match_token(&self, match_id: &str) -> String {
-        self.0.session.shared.sign(&match_token::to_json(match_id, self.0.clock.unix_seconds()))
+    /// A token that lets its bearer, if it is of `tenant`, join the match `match_id` for the next 30 seconds
+    /// (spec/realtime-core.md 8.3).
+    pub fn mint_match_token(&self, match_id: &str, tenant: Tenant) -> String {
+        self.0.session.shared.sign(&match_token::to_json(match_id, tenant, self.0.clock.unix_seconds()))
     }
 
-    /// Reads a match token. A session token is none, nor the other way round.
+    /// Reads a match token that somebody of `tenant` presents. A session token is none, nor the other way round.
     ///
     /// # Errors
     /// Which of the checks failed.
-    pub fn verify_match_token(&self, token: &str) -> Result<MatchToken, TokenRefusal> {
-        match_token::read(&self.0.session.shared.open(token)?.payload, self.0.clock.unix_seconds())
+    pub fn verify_match_token(&self, token: &str, tenant: Tenant) -> Result<MatchToken, TokenRefusal> {
+        match_token::read(&self.0.session.shared.open(token)?.payload, tenant, self.0.clock.unix_seconds())
     }
 
     /// An order number: every token issued so far is before it, every later one after it.

@@ -2,7 +2,10 @@ use super::*;
 use crate::{
     clock::{Clock, Entropy},
     config::SigningKey,
-    identity::session::{SessionTokens, TokenPair},
+    identity::{
+        Tenant,
+        session::{SessionTokens, TokenPair},
+    },
 };
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
@@ -16,9 +19,13 @@ fn config(signing: Signing) -> config::Session {
     config::Session { signing, issuer, audience, ..Default::default() }
 }
 
+fn whole(session: &config::Session) -> config::Config {
+    config::Config { session: session.clone(), ..Default::default() }
+}
+
 fn tokens(config: &config::Session, dir: &Path, now: i64) -> SessionTokens {
     let signing = SigningKeys::load(config, dir, now).expect("the keys can be used");
-    SessionTokens::signed(config, signing, Clock::manual(now), Entropy::seeded(5))
+    SessionTokens::signed(&whole(config), signing, Clock::manual(now), Entropy::seeded(5))
 }
 
 fn issue(tokens: &SessionTokens) -> TokenPair {
@@ -82,10 +89,10 @@ fn tokens_from_before_the_change_are_believed_as_long_as_that_is_wished() {
     assert_eq!(strict.verify_session(&old.token), Err(TokenRefusal::Algorithm));
     assert!(strict.verify_refresh(&old.refresh_token).is_ok(), "so the player gets a new one");
     // Match tokens are our own affair, and no session tokens for it.
-    let matched = strict.mint_match_token(&format!("{USER}."));
-    assert_eq!(strict.verify_match_token(&matched).unwrap().match_id, USER);
+    let matched = strict.mint_match_token(&format!("{USER}."), Tenant::NONE);
+    assert_eq!(strict.verify_match_token(&matched, Tenant::NONE).unwrap().match_id, USER);
     assert!(strict.verify_session(&matched).is_err() && both.verify_session(&matched).is_err());
-    assert!(strict.verify_match_token(&issue(&strict).token).is_err());
+    assert!(strict.verify_match_token(&issue(&strict).token, Tenant::NONE).is_err());
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn keys_take_turns_by_time_and_old_ones_go_on_verifying() {
     let kid = |token: &str| part(token, 0)["kid"].clone();
     let signing = SigningKeys::load(&config, dir.path(), NOW).unwrap();
     let clock = Clock::manual(NOW);
-    let tokens = SessionTokens::signed(&config, signing, clock.clone(), Entropy::seeded(5));
+    let tokens = SessionTokens::signed(&whole(&config), signing, clock.clone(), Entropy::seeded(5));
     let first = issue(&tokens);
     clock.advance_seconds(10);
     let second = issue(&tokens);
@@ -172,7 +179,7 @@ fn keys_take_turns_by_time_and_old_ones_go_on_verifying() {
     let text = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(info));
     fs::write(&old, text).unwrap();
     let later = SigningKeys::load(&config, dir.path(), NOW + 10).unwrap();
-    let later = SessionTokens::signed(&config, later, clock, Entropy::seeded(6));
+    let later = SessionTokens::signed(&whole(&config), later, clock, Entropy::seeded(6));
     assert!(later.verify_session(&first.token).is_ok());
     assert_eq!(kid(&issue(&later).token), kid(&second.token));
     config.signing_keys = vec![named(&old, 0), named(&other, 0), named(&new, NOW + 11)];
