@@ -2,10 +2,11 @@
 
 use super::{Caller, Client, Services, login, revocation, rules, tenancy};
 use crate::{
+    audit::{Event, Source},
     error::Error,
     identity::{
         RESERVED_VARS, RefreshRule, VerifiedIdentity,
-        session::{Kind, Origin, RefreshToken, Renewal, SessionClaims, TokenPair, TooLarge},
+        session::{Origin, RefreshToken, Renewal, SessionClaims, TokenPair, TooLarge},
     },
     store::{Identifier, Presented, Rotation},
 };
@@ -37,7 +38,7 @@ pub fn caller(services: &Services, client: Client, token: &str) -> Result<(Calle
 /// the identity token that its trust entry asks for; 403 for a banned and 404 for a deleted account; 503 when a limit is reached.
 pub async fn session_refresh(
     services: &Services,
-    _client: &Client,
+    client: &Client,
     request: api::SessionRefreshRequest,
 ) -> Result<api::Session, Error> {
     if request.token.is_empty() {
@@ -45,6 +46,7 @@ pub async fn session_refresh(
     }
     let presented = services.tokens.verify_refresh(&request.token).map_err(|reason| {
         tracing::debug!(%reason, "a refresh token is refused");
+        services.audit.record(Event::RefreshRefused { user_id: None, why: reason.as_str(), address: client.address });
         Error::unauthenticated(REFUSED)
     })?;
     let chain = &presented.claims;
@@ -56,7 +58,7 @@ pub async fn session_refresh(
         return Err(Error::permission_denied("User account banned."));
     }
     let mut wanted = request.vars;
-    let proof = represented(services, chain, wanted.remove(IDENTITY_TOKEN)).await?;
+    let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
     let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
@@ -87,6 +89,7 @@ pub(super) fn not_too_old(services: &Services, issued_unix: i64, origin: Option<
 /// Whom an identity token that comes with the refresh proves: the player of the session, once more.
 async fn represented(
     services: &Services,
+    client: &Client,
     chain: &SessionClaims,
     token: Option<String>,
 ) -> Result<Option<VerifiedIdentity>, Error> {
@@ -106,6 +109,7 @@ async fn represented(
         };
     };
     let identity = services.verifier.verify(&token).await?;
+    revocation::still_counts(services, client, Some(&identity))?;
     if identity.tenant.as_deref() != origin.tenant.as_deref() {
         tracing::debug!(entry = &*identity.entry, "an identity token of another tenant comes with a refresh");
         return Err(Error::unauthenticated("Identity token refused."));
@@ -193,8 +197,7 @@ async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Er
 async fn end_reused(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
     services.metrics.refresh_reuses.inc();
     tracing::warn!(user = %chain.user_id, "a refresh token was used twice; its session is ended");
-    let both = [Kind::Session, Kind::Refresh].into_iter();
-    revocation::revoke(services, both.filter_map(|kind| services.tokens.token(kind, chain)).collect()).await
+    revocation::end_chain(services, chain, Source::Reuse).await
 }
 
 /// The client's new variables, if it sends any, with those that came from the identity token, the newest one that was presented.
