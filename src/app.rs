@@ -4,7 +4,7 @@
 use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, login::Login, passwords::Passwords, session},
+    features::{Services, login::Login, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{self, Verifier, session::SessionTokens},
     lifecycle::Lifecycle,
@@ -115,7 +115,7 @@ impl Server {
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
         let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
-        session::load_revocations(&store, &tokens)?;
+        revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
         let built_in = provider.iter().map(|(_, provider)| provider.login_client()).collect();
@@ -129,6 +129,7 @@ impl Server {
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
+            tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
             config: Arc::new(config),
             clock,
             entropy,
@@ -162,7 +163,7 @@ impl Server {
         });
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
-        lifecycle.spawn(async move { session::sweep(&swept, &life).await });
+        lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;

@@ -68,6 +68,7 @@ pub struct Cells {
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
     pub login_page: Family<KindLabels, Counter>,
+    pub refresh_reuses: Counter,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
@@ -92,6 +93,7 @@ impl Metrics {
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
             login_page: Family::default(),
+            refresh_reuses: Counter::default(),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
@@ -109,6 +111,11 @@ impl Metrics {
             "login_page",
             "Sign-ins on the page: begun, proven, failed, strange (of no sign-in of that browser), ended (by the provider)",
             cells.login_page.clone(),
+        );
+        r.register(
+            "refresh_reuses",
+            "Sessions ended by the second use of a refresh token",
+            cells.refresh_reuses.clone(),
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());

@@ -250,7 +250,7 @@ async fn a_session_is_refreshed_with_new_variables_and_its_tokens_are_not_exchan
     let (status, fresh) = refresh(&server, &session["refresh_token"]).await;
     assert_eq!(status, 200, "{fresh}");
     assert_eq!(user_of(&server, &fresh).await, user_of(&server, &session).await);
-    assert_eq!(refresh(&server, &session["refresh_token"]).await.0, 200, "a refresh token is good more than once");
+    assert_eq!(refresh(&server, &session["refresh_token"]).await.0, 200, "its answer may have been lost");
     let refused = error(401, 16, "Refresh token invalid or expired.");
     assert_eq!(refresh(&server, &session["token"]).await, refused);
     assert_eq!(account_of(&server, &session["refresh_token"]).await.0, 401);

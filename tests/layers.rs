@@ -24,12 +24,15 @@ const COMMON_GROUND: &[&str] = &["rules"];
 
 /// Which feature may call which. A feature that needs another's data without its decisions reads the store instead.
 const FEATURE_EDGES: &[(&str, &str)] = &[
-    ("account", "session"),      // a ban or deletion ends every session
-    ("account", "users"),        // an account shows its user as everybody sees it
-    ("authenticate", "session"), // signing in ends with a session
-    ("login", "authenticate"),   // the sign-in page ends with signing in
-    ("login", "session"),        // a provider that ends a sign-in ends the session
-    ("session", "login"),        // a session is refreshed as long as its provider renews it
+    ("account", "revocation"),      // a ban or deletion ends every session
+    ("account", "users"),           // an account shows its user as everybody sees it
+    ("authenticate", "revocation"), // signing in ends older sessions
+    ("authenticate", "session"),    // a proof may be too old to sign in with
+    ("login", "authenticate"),      // the sign-in page ends with signing in
+    ("login", "revocation"),        // a provider that ends a sign-in ends the session
+    ("session", "login"),           // a session is refreshed as long as its provider renews it
+    ("session", "revocation"),      // a refresh makes the log-out of its chain longer
+    ("rpc", "connection"),          // a call by which a socket gets a new token
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -10,7 +10,7 @@ use kizuna::{
     config::{self, Algorithm, Audience, AudienceClaim, Identity, TokenType, TrustEntry},
     identity::{
         HeldKeys, KeySetError, Keys, Metrics, Reason, Trusted, Verifier, parse_token,
-        session::{SessionTokens, read_claims},
+        session::{Renewal, SessionTokens, read_claims},
     },
     net::Query,
 };
@@ -66,7 +66,10 @@ pub fn session_token(data: &[u8]) {
     }
     let Ok(claims) = read_claims(data) else { return };
     assert!(!claims.user_id.is_nil());
-    let renewed = tokens.renew(&claims, &claims.username, &claims.vars);
+    let (username, vars, origin) = (&*claims.username, &*claims.vars, claims.origin.as_deref());
+    let renewed = tokens.renew(Renewal { chain: &claims, generation: 1, username, vars, origin });
+    let refresh = tokens.verify_refresh(&renewed.refresh_token).expect("we read what we write");
+    assert_eq!((refresh.generation, refresh.claims.user_id), (1, claims.user_id));
     let again = tokens.verify_session(&renewed.token).expect("we read what we write");
     assert_eq!((again.user_id, again.token_id), (claims.user_id, claims.token_id));
     assert_eq!((again.username, again.vars), (claims.username, claims.vars));

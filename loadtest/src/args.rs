@@ -1,12 +1,13 @@
 //! The command line.
 
 use crate::{
+    identity::args::IdentityTool,
     payload::{Format, MARK_BYTES},
     target::Base,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A load harness for Nakama-compatible servers.
 ///
@@ -31,10 +32,17 @@ pub enum Command {
     Match(MatchOptions),
     /// Logins, account reads, idle sockets and matches at the same time.
     Mix(MixOptions),
+    /// Signs players in while their identity provider rotates its keys again and again.
+    Rotate(RotateOptions),
+    /// Signs players in while others present bad tokens as fast as they can.
+    Flood(FloodOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
     /// Prints the figures of two runs and their ratios.
     Compare(CompareOptions),
+    /// Shows whether a server verifies identity tokens rightly: the conformance kit, and a provider that misbehaves.
+    #[command(subcommand)]
+    Identity(IdentityTool),
 }
 
 /// What all scenarios share.
@@ -255,6 +263,72 @@ pub struct MixOptions {
     pub connections: usize,
 }
 
+/// `rotate`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct RotateOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// Be the identity provider, on this loopback address. The server must trust it: `identity check --only-provider
+    /// --print-trust --provider ADDRESS:PORT` prints how.
+    #[arg(long, value_name = "ADDRESS:PORT", required_unless_present = "rotate_url")]
+    pub provider: Option<SocketAddr>,
+    /// Another provider's address that rotates its keys on a POST, such as http://127.0.0.1:7352/rotate; with --mint.
+    #[arg(long, value_name = "URL", requires = "mint", conflicts_with = "provider")]
+    pub rotate_url: Option<String>,
+    /// Logins a second.
+    #[arg(long, value_parser = rate, default_value = "200")]
+    pub rate: f64,
+    /// Seconds of each way of rotating.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
+    pub duration: Duration,
+    /// Seconds from one rotation to the next. A server lets some time pass between two fetches that unknown keys cause (in Kizuna
+    /// identity.jwks_unknown_key_wait_sec, 10 by default, 1 in what --print-trust prints): no shorter than that.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "3")]
+    pub every: Duration,
+    /// Seconds for which a key is published before it signs, as providers do; then the same without.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1")]
+    pub lead: Duration,
+    /// Kept-alive connections.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    pub connections: usize,
+    /// Seconds to wait until the server has found the provider.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "70")]
+    pub patience: Duration,
+}
+
+/// `flood`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct FloodOptions {
+    /// What all scenarios share. The players need identity tokens: --jwt-key, --tokens, --mint, or --provider.
+    #[command(flatten)]
+    pub common: Common,
+    /// Be the identity provider, on this loopback address; see `rotate`.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["jwt_key", "tokens", "mint"])]
+    pub provider: Option<SocketAddr>,
+    /// Honest players, each with one token, who sign in again and again.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub players: u64,
+    /// Kept-alive connections of honest players.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    pub connections: usize,
+    /// Kept-alive connections of the flood.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    pub flood_connections: usize,
+    /// Different bad tokens, gone round.
+    #[arg(long, default_value_t = 2_000, value_parser = at_least_one)]
+    pub bad_tokens: usize,
+    /// Seconds of each part: without the flood, with it, without it again.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    pub duration: Duration,
+    /// Share of their rate without the flood that honest players must keep; 0 asks for none.
+    #[arg(long, value_parser = share, default_value = "0.5")]
+    pub keep: f64,
+    /// Seconds to wait until the server has found the provider.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "70")]
+    pub patience: Duration,
+}
+
 /// `keys`.
 #[derive(Clone, Debug, Args)]
 pub struct KeysOptions {
@@ -295,7 +369,7 @@ impl Formats {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
@@ -345,7 +419,9 @@ mod tests {
 
     #[test]
     fn every_scenario_has_defaults() {
-        for line in ["login", "connect", "match", "mix", "keys folder", "compare a b"] {
+        for line in
+            ["login", "connect", "match", "mix", "flood", "rotate --provider 127.0.0.1:1", "keys folder", "compare a b"]
+        {
             parse(line).unwrap();
         }
     }
@@ -381,6 +457,9 @@ mod tests {
             "login --kid x",
             "connect --hold -1",
             "mix --new-share 2",
+            "rotate",
+            "rotate --rotate-url http://x/rotate",
+            "flood --keep 2",
             "login --base https://x",
             "",
         ] {

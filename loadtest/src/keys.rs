@@ -68,17 +68,21 @@ impl SigningKey {
 
     /// The key set (RFC 7517) with the public key.
     pub fn to_jwks(&self) -> String {
+        format!("{:#}\n", serde_json::json!({ "keys": [self.to_jwk()] }))
+    }
+
+    /// The public key as a JWK.
+    pub fn to_jwk(&self) -> serde_json::Value {
         let public = self.pair.public_key();
         let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let key = serde_json::json!({
+        serde_json::json!({
             "kty": "RSA",
             "use": "sig",
             "alg": "RS256",
             "kid": self.kid,
             "n": number(public.modulus().big_endian_without_leading_zero()),
             "e": number(public.exponent().big_endian_without_leading_zero()),
-        });
-        format!("{:#}\n", serde_json::json!({ "keys": [key] }))
+        })
     }
 
     /// The token `header.claims.signature` (RFC 7515, RS256).

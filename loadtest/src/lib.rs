@@ -7,6 +7,7 @@
 pub mod args;
 pub mod compare;
 pub mod http;
+pub mod identity;
 pub mod keys;
 pub mod losses;
 pub mod nakama;
@@ -23,7 +24,7 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, connect, login, matches, mix};
+use scenario::{Run, connect, flood, login, matches, mix, rotate};
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -39,6 +40,7 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
     match &arguments.command {
         Command::Keys(options) => write_keys(options).map(|()| true),
         Command::Compare(options) => print_comparison(options).map(|()| true),
+        Command::Identity(tool) => identity::execute(tool),
         command => measure(command),
     }
 }
@@ -49,7 +51,9 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Connect(options) => ("connect", &options.common, serde_json::to_value(options)),
         Command::Match(options) => ("match", &options.common, serde_json::to_value(options)),
         Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
-        Command::Keys(_) | Command::Compare(_) => return Err("not a scenario".into()),
+        Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
+        Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
     if sockets(command) + 64 > open_files {
@@ -81,7 +85,9 @@ fn sockets(command: &Command) -> u64 {
         Command::Connect(options) => options.count,
         Command::Match(options) => matches::players(&options.play),
         Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
-        Command::Keys(_) | Command::Compare(_) => 0,
+        Command::Rotate(options) => options.connections as u64 + 64,
+        Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
 
@@ -103,7 +109,9 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Connect(options) => connect::run(&run, options).await,
         Command::Match(options) => matches::run(&run, options).await,
         Command::Mix(options) => mix::run(&run, options).await,
-        Command::Keys(_) | Command::Compare(_) => Ok(Vec::new()),
+        Command::Rotate(options) => rotate::run(&run, options).await,
+        Command::Flood(options) => flood::run(&run, options).await,
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }
 

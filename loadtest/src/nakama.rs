@@ -54,27 +54,54 @@ impl Api {
     /// # Errors
     /// The network's, or `http STATUS message`.
     pub async fn login(&self, http: &mut HttpConnection, body: Bytes) -> Result<String, Fault> {
-        let request = Request::post("/v2/account/authenticate/custom?create=true")
+        let answer = accepted(self.authenticate(http, body).await?)?;
+        text_field(&answer, "token").ok_or_else(|| Fault::new("answer without a token"))
+    }
+
+    /// The answer to `body`, whatever it is, as the account of an `authenticate/custom` request.
+    ///
+    /// # Errors
+    /// The network's.
+    pub async fn authenticate(&self, http: &mut HttpConnection, body: Bytes) -> Result<(StatusCode, Bytes), Fault> {
+        self.post(http, "/v2/account/authenticate/custom?create=true", &self.server_key, body).await
+    }
+
+    /// The answer to a POST of JSON.
+    ///
+    /// # Errors
+    /// The network's.
+    pub async fn post(
+        &self,
+        http: &mut HttpConnection,
+        path: &str,
+        authorization: &HeaderValue,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), Fault> {
+        let request = Request::post(path)
             .header(HOST, &self.host)
-            .header(AUTHORIZATION, &self.server_key)
+            .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::new(body))
             .map_err(|_| Fault::new("request cannot be built"))?;
-        let answer = accepted(http.call(request).await?)?;
-        text_field(&answer, "token").ok_or_else(|| Fault::new("answer without a token"))
+        http.call(request).await
+    }
+
+    /// The server key as a header.
+    pub fn server_key(&self) -> &HeaderValue {
+        &self.server_key
     }
 
     /// Reads the account that `token` belongs to.
     ///
     /// # Errors
     /// The network's, or `http STATUS message`.
-    pub async fn account(&self, http: &mut HttpConnection, token: &str) -> Result<(), Fault> {
+    pub async fn account(&self, http: &mut HttpConnection, token: &str) -> Result<Bytes, Fault> {
         let request = Request::get("/v2/account")
             .header(HOST, &self.host)
             .header(AUTHORIZATION, format!("Bearer {token}"))
             .body(Full::new(Bytes::new()))
             .map_err(|_| Fault::new("request cannot be built"))?;
-        accepted(http.call(request).await?).map(|_| ())
+        accepted(http.call(request).await?)
     }
 
     /// Opens a socket with a session token.
@@ -126,7 +153,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Fault {
 }
 
 /// The text behind `"name":"` as it stands: for tokens and fixed messages, which hold no escapes.
-fn text_field(body: &[u8], name: &str) -> Option<String> {
+pub(crate) fn text_field(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, rest) = text.split_once(&format!("\"{name}\":"))?;
     let (value, _) = rest.trim_start().strip_prefix('"')?.split_once('"')?;

@@ -72,6 +72,11 @@ impl Pace {
         Self { end: Some(end), ..Self::count(start, Some(per_second), u64::MAX) }
     }
 
+    /// As fast as the workers ask, until `end`.
+    pub fn full_speed(start: Instant, end: Instant) -> Self {
+        Self { end: Some(end), ..Self::count(start, None, u64::MAX) }
+    }
+
     /// Waits for the next operation's moment; `None` when there are no more. One that is late is handed out at once, with
     /// the moment that it should have had.
     pub async fn take(&self, timer: &Timer) -> Option<Turn> {
@@ -79,10 +84,12 @@ impl Pace {
         if number >= self.total {
             return None;
         }
-        let Some(schedule) = self.schedule else { return Some(Turn { number, intended: Instant::now() }) };
-        let intended = schedule.at(number);
+        let intended = self.schedule.map_or_else(Instant::now, |schedule| schedule.at(number));
         if self.end.is_some_and(|end| intended >= end) {
             return None;
+        }
+        if self.schedule.is_none() {
+            return Some(Turn { number, intended });
         }
         timer.sleep_until(intended).await;
         Some(Turn { number, intended })
@@ -288,6 +295,15 @@ mod tests {
         for number in 0..3 {
             assert_eq!(pace.take(&Timer::Runtime).await.map(|turn| turn.number), Some(number));
         }
+        assert!(pace.take(&Timer::Runtime).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn full_speed_ends_at_its_end() {
+        let start = Instant::now();
+        let pace = Pace::full_speed(start, start + 10 * MS);
+        assert!(pace.take(&Timer::Runtime).await.is_some());
+        tokio::time::sleep(10 * MS).await;
         assert!(pace.take(&Timer::Runtime).await.is_none());
     }
 

@@ -1,9 +1,11 @@
 //! What the scenarios share.
 
 pub mod connect;
+pub mod flood;
 pub mod login;
 pub mod matches;
 pub mod mix;
+pub mod rotate;
 
 use crate::{
     args::Common,

@@ -226,7 +226,7 @@ impl Mint {
 }
 
 /// The body of an `authenticate/custom` request.
-fn account(id: &str) -> Bytes {
+pub(crate) fn account(id: &str) -> Bytes {
     json!({ "id": id }).to_string().into()
 }
 

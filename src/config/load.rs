@@ -103,6 +103,8 @@ impl Config {
             (self.identity.jwks_max_bytes, "identity.jwks_max_bytes"),
             (self.identity.jwks_max_keys, "identity.jwks_max_keys"),
             (self.password.queue_size, "password.queue_size"),
+            (self.session.max_tickets, "session.max_tickets"),
+            (self.session.max_tickets_per_user, "session.max_tickets_per_user"),
             (self.r#match.max_per_session, "match.max_per_session"),
             (self.r#match.max_size, "match.max_size"),
         ] {
@@ -167,6 +169,10 @@ impl Config {
             "session.refresh_token_expiry_sec",
             "1 second to 10 years",
         )?;
+        check(session.refresh_grace_sec <= 86_400, "session.refresh_grace_sec", "0 to 86400")?;
+        check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
+        check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
+        check((1..=3_600).contains(&session.ticket_expiry_sec), "session.ticket_expiry_sec", "1 to 3600")?;
         check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")
     }
 

@@ -102,6 +102,16 @@ section! {
         previous_refresh_encryption_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a refresh token is good for.
         refresh_token_expiry_sec: u64 = 3_600,
+        /// True: a refresh token is good for one refresh. Its second use ends the session, since somebody else has a copy; see
+        /// docs/sessions.md. False: it stays good until it expires, as with Nakama.
+        refresh_rotation: bool = true,
+        /// Seconds for which a refresh token that was used is still answered: its answer may have been lost.
+        refresh_grace_sec: u64 = 30,
+        /// Refreshed sessions to remember until their refresh tokens expire; the first refresh of one more is answered 503, code 14.
+        max_refresh_chains: usize = 1_000_000,
+        /// Seconds since the player proved who it is (to the identity provider, else here) after which a session ends however often
+        /// it is refreshed; 0: no such end.
+        max_chain_sec: u64 = 0,
         /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
         /// single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,
@@ -111,6 +121,17 @@ section! {
         single_match: bool = false,
         /// True: signing in ends the user's earlier tokens.
         single_session: bool = false,
+        /// True: a socket is closed with 4401 when its session token ends, unless the token's chain is refreshed or a new token is
+        /// sent over the socket before that (docs/connection.md). False, as in Nakama: a token is looked at when a socket opens.
+        close_on_expiry: bool = false,
+        /// With close_on_expiry: seconds before the end at which the client is told of it; 0 tells it nothing.
+        expiry_warning_sec: u64 = 20,
+        /// Seconds that a ticket for a socket is good for.
+        ticket_expiry_sec: u64 = 30,
+        /// Tickets that wait to be used; one more is answered 503, code 14.
+        max_tickets: usize = 100_000,
+        /// Tickets of one user that wait to be used; one more is answered 429, code 8.
+        max_tickets_per_user: usize = 16,
     }
 }
 

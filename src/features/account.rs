@@ -1,7 +1,7 @@
 //! The caller's own account: read, update, delete; and the ban, which no client can ask for (spec/auth-and-accounts.md sections
 //! 8 and 14).
 
-use super::{Caller, Services, rules, session, users};
+use super::{Caller, Services, revocation, rules, users};
 use crate::{
     error::Error,
     store::{Account, AccountChanges, Updated},
@@ -104,7 +104,7 @@ fn fitted(name: &str, mut value: String, most: usize) -> Result<String, Error> {
 /// 500 or 503 when that could not be stored: the account is still there, unless only the end of sign-ins that ran meanwhile
 /// could not; that holds until a restart. 503 when the list of log-outs is full.
 pub async fn delete_account(services: &Services, caller: &Caller) -> Result<(), Error> {
-    session::room_to_end_all(services, caller.user_id)?;
+    revocation::room_to_end_all(services, caller.user_id)?;
     let before = services.tokens.next_order();
     let deleted = services.store.delete_account(caller.user_id, false, before).await;
     if deleted.map_err(|error| error.into_error("Error deleting user account."))? {
@@ -120,7 +120,7 @@ pub async fn delete_account(services: &Services, caller: &Caller) -> Result<(), 
 /// As [`delete_account`].
 pub async fn set_disabled(services: &Services, user_id: Uuid, disabled: bool) -> Result<bool, Error> {
     if disabled {
-        session::room_to_end_all(services, user_id)?;
+        revocation::room_to_end_all(services, user_id)?;
     }
     let before = services.tokens.next_order();
     let found = services.store.set_disabled(user_id, disabled, before).await;
@@ -141,7 +141,7 @@ async fn end_everything(services: &Services, user_id: Uuid) -> Result<(), Error>
     // In force before it is on disk: whatever becomes of the second write, the change itself stands.
     services.tokens.apply(all);
     services.realtime.disconnect_user(user_id);
-    session::revoke(services, vec![all]).await
+    revocation::revoke(services, vec![all]).await
 }
 
 #[cfg(test)]

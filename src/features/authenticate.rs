@@ -1,6 +1,6 @@
 //! Signing in by custom id, device id, email address or username (spec/auth-and-accounts.md sections 9 to 11).
 
-use super::{Client, Services, rules, session};
+use super::{Client, Services, revocation, rules, session};
 use crate::{
     config::Secret,
     error::Error,
@@ -89,15 +89,16 @@ async fn sign_in(
     let request = services.hooks.before(&context, request).await?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
+    let (vars, origin) = session_of(services, &request);
+    session::not_too_old(services, services.clock.unix_seconds(), origin.as_ref())?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
     let token_id = services.tokens.new_token_id();
     let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
     let account = attempt.run().await?;
     if services.config.session.single_session {
-        session::end_older(services, account.user_id, token_id).await?;
+        revocation::end_older(services, account.user_id, token_id).await?;
     }
     services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
-    let (vars, origin) = session_of(services, &request);
     let pair = services.tokens.issue(token_id, account.user_id, &account.username, &vars, origin.as_ref());
     services.hooks.after(&context, &request, &account).await;
     Ok(api::Session { created: account.created, token: pair.token, refresh_token: pair.refresh_token })

@@ -3,14 +3,17 @@
 
 pub mod account;
 pub mod authenticate;
+mod connection;
 pub mod links;
 pub mod login;
 pub mod matches;
 pub mod passwords;
+pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+pub mod ticket;
 pub mod users;
 
 #[cfg(test)]
@@ -33,6 +36,7 @@ use crate::{
 use login::Login;
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use ticket::Tickets;
 use uuid::Uuid;
 
 /// What operations work with; built once by `app`, handed down by reference.
@@ -58,6 +62,8 @@ pub struct Services {
     pub hooks: Hooks,
     /// Password hashing.
     pub passwords: Passwords,
+    /// Tickets for sockets.
+    pub tickets: Tickets,
     /// Who is connected.
     pub realtime: Realtime,
 }

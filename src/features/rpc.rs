@@ -1,6 +1,7 @@
-//! Functions that clients and other servers call by name. None are registered yet: every name is unknown.
+//! Functions that clients and other servers call by name. None are registered yet: every name is unknown, but for what a socket
+//! asks of its own session.
 
-use super::{Caller, Client, Services};
+use super::{Caller, Client, Services, connection};
 use crate::{
     error::Error,
     realtime::{Delivery, Session},
@@ -10,6 +11,7 @@ use kizuna_protocol::{
     code::{Code, RealtimeCode},
     realtime::envelope::Message as Body,
 };
+use std::sync::Arc;
 
 /// Calls the function `request.id`, whatever its case, for `caller`, or for another server that holds the HTTP key (`None`).
 /// The answer carries the function's result as payload.
@@ -24,17 +26,12 @@ pub fn call(_services: &Services, _caller: Option<&Caller>, request: &api::Rpc) 
 }
 
 /// `rpc` over a socket: the caller is the session's user, whatever `http_key` says (spec/realtime-core.md section 5).
-pub(crate) fn call_over_socket(services: &Services, session: &Session, cid: String, request: api::Rpc) {
-    let claims = session.claims();
-    let caller = Caller {
-        client: Client::default(),
-        user_id: claims.user_id,
-        username: claims.username.clone(),
-        vars: claims.vars.clone(),
-        token_id: claims.token_id,
-        expires_unix: claims.expires_unix,
+pub(crate) fn call_over_socket(services: &Services, session: &Arc<Session>, cid: String, request: api::Rpc) {
+    let answer = match connection::is_update(services, &request) {
+        true => connection::update(services, session, &request),
+        false => call(services, Some(&Caller::new(Client::default(), &session.claims())), &request),
     };
-    match call(services, Some(&caller), &request) {
+    match answer {
         // The id comes back as it was sent.
         Ok(answer) => {
             let answer = api::Rpc { id: request.id, http_key: String::new(), ..answer };

@@ -1,22 +1,19 @@
-//! The life of a session after signing in: who a token stands for, refresh, logout (spec/auth-and-accounts.md sections 4 to 7).
+//! The life of a session after signing in: who a token stands for, and refresh (spec/auth-and-accounts.md sections 4 and 5).
 
-use super::{Caller, Client, Services, login, rules};
+use super::{Caller, Client, Services, login, revocation, rules};
 use crate::{
     error::Error,
     identity::{
         RESERVED_VARS,
-        session::{Full, Kind, Revocation, SessionClaims, SessionTokens},
+        session::{Kind, Origin, RefreshToken, Renewal, SessionClaims},
     },
-    lifecycle::Lifecycle,
-    store::{self, Identifier, Store, StoreError},
+    store::{Identifier, Presented, Rotation},
 };
 use kizuna_protocol::api;
-use std::{collections::BTreeMap, time::Duration};
-use uuid::Uuid;
+use std::collections::BTreeMap;
 
-const REVOKE_FAILED: &str = "Error ending sessions.";
-/// The sweep runs every two lifetimes of a session token, and not less often than this.
-const LONGEST_SWEEP_SEC: u64 = 3_600;
+const REFUSED: &str = "Refresh token invalid or expired.";
+const REFRESH_FAILED: &str = "Error refreshing the session.";
 
 /// Whom the Bearer token of a request stands for: the one judgement for HTTP, `/ws` and RPC.
 ///
@@ -30,10 +27,12 @@ pub fn caller(services: &Services, client: Client, token: &str) -> Result<(Calle
     Ok((Caller::new(client, &claims), claims))
 }
 
-/// A new pair for a refresh token. The chain keeps its id; name and, if given, variables are new.
+/// A new pair for a refresh token. The chain keeps its id; name and, if given, variables are new. With `session.refresh_rotation`
+/// the token is exchanged: presented once more, it ends the session.
 ///
 /// # Errors
-/// 400 without a token; 401 for one that is not good; 403 for a banned and 404 for a deleted account.
+/// 400 without a token; 401 for one that is not good, or of a session that is too old; 403 for a banned and 404 for a deleted
+/// account; 503 when a limit is reached.
 pub async fn session_refresh(
     services: &Services,
     _client: &Client,
@@ -42,10 +41,11 @@ pub async fn session_refresh(
     if request.token.is_empty() {
         return Err(Error::invalid_argument("Refresh token is required."));
     }
-    let chain = services.tokens.verify_refresh(&request.token).map_err(|reason| {
+    let presented = services.tokens.verify_refresh(&request.token).map_err(|reason| {
         tracing::debug!(%reason, "a refresh token is refused");
-        Error::unauthenticated("Refresh token invalid or expired.")
+        Error::unauthenticated(REFUSED)
     })?;
+    let chain = &presented.claims;
     let found = services.store.find_login(Identifier::Id(chain.user_id));
     let login = found
         .map_err(|error| error.into_error("Error finding user account."))?
@@ -53,11 +53,62 @@ pub async fn session_refresh(
     if login.disabled {
         return Err(Error::permission_denied("User account banned."));
     }
-    login::renew(services, &chain).await?;
-    keep_revoked(services, &chain).await?;
-    let vars = vars_at_refresh(services, &chain, request.vars);
-    let pair = services.tokens.renew(&chain, &login.username, &vars);
+    let origin = chain.origin.as_deref();
+    not_too_old(services, chain.issued_unix, origin)?;
+    login::renew(services, chain).await?;
+    let vars = vars_at_refresh(services, chain, request.vars);
+    let generation = rotate(services, &presented).await?;
+    revocation::keep_revoked(services, chain).await?;
+    let pair = services.tokens.renew(Renewal { chain, generation, username: &login.username, vars: &vars, origin });
+    if let Some(token_id) = pair.token_id.filter(|_| services.config.session.close_on_expiry) {
+        services.realtime.prolong(chain.user_id, token_id, pair.expires_unix);
+    }
     Ok(api::Session { created: false, token: pair.token, refresh_token: pair.refresh_token })
+}
+
+/// Whether a session that was opened at `issued_unix` may go on, or with an old proof begin.
+///
+/// # Errors
+/// 401 when the proof is older than `session.max_chain_sec`.
+pub(super) fn not_too_old(services: &Services, issued_unix: i64, origin: Option<&Origin>) -> Result<(), Error> {
+    match services.tokens.is_chain_over(issued_unix, origin) {
+        true => Err(Error::unauthenticated("Session has reached its longest life. Sign in again.")),
+        false => Ok(()),
+    }
+}
+
+/// The generation of the next refresh token, once that of the presented one is on disk as used.
+async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Error> {
+    let RefreshToken { claims: chain, generation } = presented;
+    let session = &services.config.session;
+    // Without an id (another server's), a chain has no name to be remembered under.
+    let Some(token_id) = chain.token_id.filter(|_| session.refresh_rotation) else { return Ok(*generation) };
+    let rotation = services.store.rotate_refresh(Presented {
+        token_id,
+        generation: *generation,
+        now_unix: services.clock.unix_seconds(),
+        grace_sec: i64::try_from(session.refresh_grace_sec).unwrap_or(i64::MAX),
+        expires_unix: services.tokens.refresh_end(chain),
+        most: session.max_refresh_chains,
+    });
+    match rotation.await.map_err(|error| error.into_error(REFRESH_FAILED))? {
+        // What ended the chain while it was written down is not escaped.
+        Rotation::Newest(_) if services.tokens.is_refresh_ended(chain) => Err(Error::unauthenticated(REFUSED)),
+        Rotation::Newest(newest) => Ok(newest),
+        Rotation::Reused => {
+            end_reused(services, chain).await?;
+            Err(Error::unauthenticated(REFUSED))
+        }
+    }
+}
+
+/// Two have had this refresh token, and which of them is the player cannot be told: the whole chain ends (RFC 9700 section
+/// 4.14.2).
+async fn end_reused(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
+    services.metrics.refresh_reuses.inc();
+    tracing::warn!(user = %chain.user_id, "a refresh token was used twice; its session is ended");
+    let both = [Kind::Session, Kind::Refresh].into_iter();
+    revocation::revoke(services, both.filter_map(|kind| services.tokens.token(kind, chain)).collect()).await
 }
 
 /// The client's new variables, if it sends any, with those that came from the identity token, which no client changes.
@@ -73,129 +124,6 @@ fn vars_at_refresh(
     let imposed = chain.vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
     vars.extend(imposed.map(|(name, value)| (name.clone(), value.clone())));
     vars
-}
-
-/// A chain whose session tokens were logged out lives longer by its refresh; so must the log-out, or they would revive.
-async fn keep_revoked(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
-    let ended = chain.token_id.is_some_and(|token_id| services.tokens.is_revoked(Kind::Session, token_id));
-    match services.tokens.token(Kind::Session, chain) {
-        Some(longer) if ended => revoke(services, vec![longer]).await,
-        _ => Ok(()),
-    }
-}
-
-/// Ends the sessions of the given tokens, or with none given all of the caller's.
-///
-/// # Errors
-/// 400 for a token that is not good or not the caller's; then nothing ends. 503 when the list of log-outs is full.
-pub async fn session_logout(
-    services: &Services,
-    caller: &Caller,
-    request: api::SessionLogoutRequest,
-) -> Result<(), Error> {
-    let session = own_token(services, caller, Kind::Session, &request.token)
-        .ok_or_else(|| Error::invalid_argument("Session token invalid."))?;
-    let refresh = own_token(services, caller, Kind::Refresh, &request.refresh_token)
-        .ok_or_else(|| Error::invalid_argument("Refresh token invalid."))?;
-    let of = |kind, claims: Option<SessionClaims>| claims.and_then(|claims| services.tokens.token(kind, &claims));
-    let named: Vec<_> = of(Kind::Session, session).into_iter().chain(of(Kind::Refresh, refresh)).collect();
-    if named.is_empty() {
-        room_to_end_all(services, caller.user_id)?;
-        return revoke(services, vec![services.tokens.user_now(caller.user_id)]).await;
-    }
-    services.tokens.room_for(named.len()).map_err(no_room)?;
-    revoke(services, named).await
-}
-
-/// Whether the end of all of a user's sessions can be remembered.
-///
-/// # Errors
-/// 503 when the list of log-outs is full.
-pub(super) fn room_to_end_all(services: &Services, user_id: Uuid) -> Result<(), Error> {
-    services.tokens.room_for_user(user_id).map_err(no_room)
-}
-
-fn no_room(full: Full) -> Error {
-    tracing::warn!(%full, "a log-out is refused");
-    Error::unavailable("Too many sessions have been logged out lately. Try again.")
-}
-
-/// `Some(None)`: no token given. `None`: a token that is not good, or another user's.
-fn own_token(services: &Services, caller: &Caller, kind: Kind, token: &str) -> Option<Option<SessionClaims>> {
-    if token.is_empty() {
-        return Some(None);
-    }
-    let claims = services.tokens.read(kind, token).ok()?;
-    (claims.user_id == caller.user_id).then_some(Some(claims))
-}
-
-/// Ends every session of a user that is older than the pair `token_id`: `session.single_session`.
-pub(super) async fn end_older(services: &Services, user_id: Uuid, token_id: Uuid) -> Result<(), Error> {
-    room_to_end_all(services, user_id)?;
-    revoke(services, vec![services.tokens.user_before_token(user_id, token_id)]).await
-}
-
-/// On disk first, then in force: an answered log-out survives a restart.
-pub(super) async fn revoke(services: &Services, revocations: Vec<Revocation>) -> Result<(), Error> {
-    let rows = revocations.iter().copied().map(to_row).collect();
-    services.store.revoke(rows).await.map_err(|error| error.into_error(REVOKE_FAILED))?;
-    revocations.into_iter().for_each(|revocation| services.tokens.apply(revocation));
-    Ok(())
-}
-
-/// Puts every stored revocation into force: at the start, before a port is open.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn load_revocations(store: &Store, tokens: &SessionTokens) -> Result<(), StoreError> {
-    store.revocations()?.iter().for_each(|row| tokens.apply(of_row(row)));
-    Ok(())
-}
-
-/// Forgets, now and then until the server stops, the revocations whose tokens have expired.
-pub async fn sweep(services: &Services, life: &Lifecycle) {
-    let seconds = services.config.session.token_expiry_sec.saturating_mul(2).min(LONGEST_SWEEP_SEC);
-    loop {
-        tokio::select! {
-            () = life.draining() => return,
-            () = tokio::time::sleep(Duration::from_secs(seconds)) => forget_expired(services).await,
-        }
-    }
-}
-
-async fn forget_expired(services: &Services) {
-    services.tokens.purge();
-    if let Err(error) = services.store.purge_revocations(services.clock.unix_seconds()).await {
-        tracing::warn!(%error, "expired log-outs cannot be removed from the store");
-    }
-}
-
-fn to_row(revocation: Revocation) -> store::Revocation {
-    match revocation {
-        Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
-            store::Revocation::UserBefore { user_id, before, at_unix, expires_unix }
-        }
-        Revocation::SessionToken { user_id, token_id, expires_unix } => {
-            store::Revocation::SessionToken { user_id, token_id, expires_unix }
-        }
-        Revocation::RefreshToken { user_id, token_id, expires_unix } => {
-            store::Revocation::RefreshToken { user_id, token_id, expires_unix }
-        }
-    }
-}
-
-fn of_row(row: &store::Revocation) -> Revocation {
-    match *row {
-        store::Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
-            Revocation::UserBefore { user_id, before, at_unix, expires_unix }
-        }
-        store::Revocation::SessionToken { user_id, token_id, expires_unix } => {
-            Revocation::SessionToken { user_id, token_id, expires_unix }
-        }
-        store::Revocation::RefreshToken { user_id, token_id, expires_unix } => {
-            Revocation::RefreshToken { user_id, token_id, expires_unix }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 use crate::features::{
-    Caller, Client, Services, account, authenticate,
+    Caller, Client, Services, account, authenticate, revocation,
     testing::{NOW, OK, World, error, said},
 };
+use crate::identity::session::SessionClaims;
 use kizuna_protocol::{api, code::Code};
+use uuid::Uuid;
 
 const REFUSED: &str = "Refresh token invalid or expired.";
 
@@ -13,7 +15,7 @@ async fn refresh(services: &Services, token: &str) -> Result<api::Session, crate
 
 async fn logout(world: &World, caller: &Caller, token: &str, refresh: &str) -> Result<(), crate::error::Error> {
     let request = api::SessionLogoutRequest { token: token.into(), refresh_token: refresh.into() };
-    super::session_logout(&world.services, caller, request).await
+    revocation::session_logout(&world.services, caller, request).await
 }
 
 fn refused() -> (Code, String) {
@@ -30,17 +32,16 @@ async fn a_refresh_keeps_the_chain_and_takes_name_and_vars_anew() {
     let first = authenticate::authenticate_custom(&world.services, &client, request).await.unwrap();
     let before = world.caller(&first.token).unwrap();
 
-    // In the second of the sign-in, with nothing new, the very same texts come back.
+    // In the second of the sign-in, with nothing new, the very same session token comes back.
     let same = refresh(&world.services, &first.refresh_token).await.unwrap();
-    assert_eq!((&same.token, &same.refresh_token), (&first.token, &first.refresh_token));
+    assert_eq!(same.token, first.token);
+    assert_ne!(same.refresh_token, first.refresh_token);
 
     let rename = api::UpdateAccountRequest { username: Some("renamed".into()), ..Default::default() };
     account::update_account(&world.services, &before, rename).await.unwrap();
     world.later(30);
-    let request = api::SessionRefreshRequest {
-        token: first.refresh_token.clone(),
-        vars: [("c".to_owned(), "3".to_owned())].into(),
-    };
+    let request =
+        api::SessionRefreshRequest { token: same.refresh_token, vars: [("c".to_owned(), "3".to_owned())].into() };
     let second = super::session_refresh(&world.services, &Client::default(), request).await.unwrap();
     assert!(!second.created);
     let after = world.caller(&second.token).unwrap();
@@ -48,9 +49,175 @@ async fn a_refresh_keeps_the_chain_and_takes_name_and_vars_anew() {
     assert_eq!((&*after.username, after.vars.len()), ("renamed", 1));
     let kept = refresh(&world.services, &second.refresh_token).await.unwrap();
     assert_eq!(world.caller(&kept.token).unwrap().vars, after.vars);
-    // No rotation: what was there stays good.
-    assert_eq!(said(world.caller(&first.token)), OK);
+    assert_eq!(said(world.caller(&first.token)), OK, "session tokens stay good");
+}
+
+fn generation(world: &World, session: &api::Session) -> u32 {
+    world.services.tokens.verify_refresh(&session.refresh_token).unwrap().generation
+}
+
+fn gone() -> (Code, String) {
+    error(Code::Unauthenticated, REFUSED)
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_exchanged_once() {
+    let world = World::new();
+    let first = world.custom("player-1").await.unwrap();
+    let second = refresh(&world.services, &first.refresh_token).await.unwrap();
+    assert_eq!((generation(&world, &first), generation(&world, &second)), (0, 1));
+    world.later(30);
+    // The answer was lost on its way: the same generation again, and nothing ends.
+    let again = refresh(&world.services, &first.refresh_token).await.unwrap();
+    assert_eq!(generation(&world, &again), 1);
+    let third = refresh(&world.services, &again.refresh_token).await.unwrap();
+    assert_eq!(generation(&world, &third), 2);
+    let other = refresh(&world.services, &second.refresh_token).await.unwrap();
+    assert_eq!(generation(&world, &other), 2, "two answers of one generation are one token");
+}
+
+#[tokio::test]
+async fn the_second_use_of_a_refresh_token_ends_its_session_and_no_other() {
+    let world = World::new();
+    let (first, bystander) = (world.custom("player-1").await.unwrap(), world.custom("player-1").await.unwrap());
+    let second = refresh(&world.services, &first.refresh_token).await.unwrap();
+    world.later(31);
+    assert_eq!(said(refresh(&world.services, &first.refresh_token).await), gone());
+    assert_eq!(world.services.metrics.refresh_reuses.get(), 1);
+    for session in [&first, &second] {
+        assert_eq!(said(world.caller(&session.token)), refused(), "whoever has one has none any more");
+        assert_eq!(said(refresh(&world.services, &session.refresh_token).await), gone());
+    }
+    assert_eq!(said(refresh(&world.services, &bystander.refresh_token).await), OK);
+    let world = world.restarted(|_| {});
+    assert_eq!(said(world.caller(&second.token)), refused());
+    assert_eq!(said(refresh(&world.services, &second.refresh_token).await), gone());
+    assert_eq!(world.services.metrics.refresh_reuses.get(), 0, "counted once");
+}
+
+#[tokio::test]
+async fn a_generation_is_remembered_over_a_restart_and_forgotten_with_its_tokens() {
+    let world = World::new();
+    let first = world.custom("player-1").await.unwrap();
+    let second = refresh(&world.services, &first.refresh_token).await.unwrap();
+    let third = refresh(&world.services, &second.refresh_token).await.unwrap();
+    let world = world.restarted(|_| {});
+    assert_eq!(said(refresh(&world.services, &first.refresh_token).await), gone(), "two generations back, no grace");
+    assert_eq!(said(refresh(&world.services, &third.refresh_token).await), gone(), "the chain has ended");
+    world.later(3_601);
+    revocation::forget_expired(&world.services).await;
+    assert_eq!(world.services.store.purge_refresh_chains(i64::MAX).await.unwrap(), 0, "nothing was left");
+}
+
+#[tokio::test]
+async fn refreshing_one_token_many_times_at_once_makes_one_generation() {
+    let world = World::new();
+    let first = world.custom("player-1").await.unwrap();
+    let all = futures_util::future::join_all((0..20).map(|_| refresh(&world.services, &first.refresh_token))).await;
+    assert!(all.iter().all(|one| one.as_ref().is_ok_and(|session| generation(&world, session) == 1)), "{all:?}");
+}
+
+#[tokio::test]
+async fn without_rotation_a_refresh_token_stays_good() {
+    let world = World::with(|config| config.session.refresh_rotation = false, crate::hooks::Hooks::builder());
+    let first = world.custom("player-1").await.unwrap();
+    let same = refresh(&world.services, &first.refresh_token).await.unwrap();
+    assert_eq!((&same.token, &same.refresh_token), (&first.token, &first.refresh_token), "Nakama's answer to the byte");
+    world.later(3_599);
     assert_eq!(said(refresh(&world.services, &first.refresh_token).await), OK);
+    let world = world.restarted(|config| config.session.refresh_rotation = true);
+    assert_eq!(generation(&world, &refresh(&world.services, &first.refresh_token).await.unwrap()), 1);
+}
+
+#[tokio::test]
+async fn a_full_list_of_chains_refuses_new_ones_and_says_so() {
+    let world = World::with(|config| config.session.max_refresh_chains = 1, crate::hooks::Hooks::builder());
+    let (one, two) = (world.custom("player-1").await.unwrap(), world.custom("player-2").await.unwrap());
+    let next = refresh(&world.services, &one.refresh_token).await.unwrap();
+    let full = error(Code::Unavailable, "Too many sessions have been refreshed lately. Try again.");
+    assert_eq!(said(refresh(&world.services, &two.refresh_token).await), full);
+    assert_eq!(said(refresh(&world.services, &next.refresh_token).await), OK, "known ones go on");
+    world.later(3_500);
+    let two = world.custom("player-2").await.unwrap();
+    world.later(102);
+    revocation::forget_expired(&world.services).await;
+    assert_eq!(said(refresh(&world.services, &two.refresh_token).await), OK, "there is room again");
+}
+
+/// A ban, a deletion or a log-out that comes between the look at the token and the new pair.
+#[tokio::test]
+async fn what_ends_a_session_while_it_is_refreshed_is_not_escaped() {
+    for ending in 0..3 {
+        let world = World::new();
+        let session = world.custom("player-1").await.unwrap();
+        let caller = world.caller(&session.token).unwrap();
+        let presented = world.services.tokens.verify_refresh(&session.refresh_token).unwrap();
+        match ending {
+            0 => drop(account::set_disabled(&world.services, caller.user_id, true).await.unwrap()),
+            1 => logout(&world, &caller, "", "").await.unwrap(),
+            _ => logout(&world, &caller, "", &session.refresh_token).await.unwrap(),
+        }
+        assert_eq!(said(super::rotate(&world.services, &presented).await), gone(), "{ending}");
+        // Had it come later still, the new pair would have been stillborn.
+        let (chain, username) = (&presented.claims, "name");
+        let (vars, origin) = (&Default::default(), None);
+        let pair = world.services.tokens.renew(super::Renewal { chain, generation: 1, username, vars, origin });
+        assert_eq!(said(refresh(&world.services, &pair.refresh_token).await), gone(), "{ending}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_has_a_longest_life_however_often_it_is_refreshed() {
+    let world = World::with(|config| config.session.max_chain_sec = 5_000, crate::hooks::Hooks::builder());
+    let first = world.custom("player-1").await.unwrap();
+    world.later(2_500);
+    let second = refresh(&world.services, &first.refresh_token).await.unwrap();
+    let ends = |session: &api::Session| {
+        let refresh = world.services.tokens.verify_refresh(&session.refresh_token).unwrap().claims.expires_unix;
+        (world.caller(&session.token).unwrap().expires_unix - NOW, refresh - NOW)
+    };
+    assert_eq!(ends(&second), (2_560, 5_000), "clipped");
+    world.later(2_470);
+    let third = refresh(&world.services, &second.refresh_token).await.unwrap();
+    assert_eq!(ends(&third), (5_000, 5_000));
+    world.later(30);
+    assert_eq!(said(refresh(&world.services, &third.refresh_token).await), gone(), "it has expired by itself");
+    // A token from before the limit was set is told why.
+    let long = World::new();
+    let old = long.custom("player-1").await.unwrap();
+    long.later(1_000);
+    let long = long.restarted(|config| config.session.max_chain_sec = 1_000);
+    let over = error(Code::Unauthenticated, "Session has reached its longest life. Sign in again.");
+    assert_eq!(said(refresh(&long.services, &old.refresh_token).await), over);
+    assert_eq!(said(long.custom("player-1").await), OK);
+}
+
+#[tokio::test]
+async fn a_chain_of_another_server_is_taken_on() {
+    let world = World::new();
+    let user_id = world.player("player-1").await.user_id;
+    let foreign = |token_id| {
+        let claims = SessionClaims {
+            user_id,
+            username: "old".into(),
+            vars: Default::default(),
+            token_id,
+            expires_unix: NOW + 60,
+            issued_unix: NOW - 600,
+            origin: None,
+            signature: [0; 32],
+        };
+        let renewal =
+            super::Renewal { chain: &claims, generation: 0, username: "old", vars: &Default::default(), origin: None };
+        world.services.tokens.renew(renewal).refresh_token
+    };
+    let token = foreign(Some(Uuid::from_u128(0x1234_5678_1234_4123_8123_1234_5678_9abc)));
+    assert_eq!(generation(&world, &refresh(&world.services, &token).await.unwrap()), 1);
+    let token = foreign(None);
+    for _ in 0..2 {
+        assert_eq!(generation(&world, &refresh(&world.services, &token).await.unwrap()), 0, "no id to rotate under");
+        world.later(31);
+    }
 }
 
 #[tokio::test]
@@ -89,103 +256,6 @@ async fn a_refresh_looks_at_the_account() {
 }
 
 #[tokio::test]
-async fn logging_out_everywhere_is_exact_within_the_second() {
-    let world = World::new();
-    let (first, second) = (world.custom("player-1").await.unwrap(), world.custom("player-1").await.unwrap());
-    let caller = world.caller(&first.token).unwrap();
-    assert_eq!(said(logout(&world, &caller, "", "").await), OK);
-    let third = world.custom("player-1").await.unwrap();
-    for ended in [&first, &second] {
-        assert_eq!(said(world.caller(&ended.token)), refused());
-        assert_eq!(said(refresh(&world.services, &ended.refresh_token).await).0, Code::Unauthenticated);
-    }
-    assert_eq!(said(world.caller(&third.token)), OK);
-    assert_eq!(said(refresh(&world.services, &third.refresh_token).await), OK);
-}
-
-#[tokio::test]
-async fn logging_out_one_session_leaves_the_others() {
-    let world = World::new();
-    let (first, second) = (world.custom("player-1").await.unwrap(), world.custom("player-1").await.unwrap());
-    let caller = world.caller(&first.token).unwrap();
-    assert_eq!(said(logout(&world, &caller, &first.token, &first.refresh_token).await), OK);
-    assert_eq!(said(world.caller(&first.token)), refused());
-    assert_eq!(said(refresh(&world.services, &first.refresh_token).await).0, Code::Unauthenticated);
-    assert_eq!(said(world.caller(&second.token)), OK);
-    // Once more changes nothing: the deny list is not asked.
-    assert_eq!(said(logout(&world, &caller, &first.token, &first.refresh_token).await), OK);
-}
-
-#[tokio::test]
-async fn a_logged_out_session_token_never_revives_through_refreshes() {
-    let world = World::new();
-    let session = world.custom("player-1").await.unwrap();
-    let caller = world.caller(&session.token).unwrap();
-    assert_eq!(said(logout(&world, &caller, &session.token, "").await), OK);
-    let mut refresh_token = session.refresh_token;
-    for _ in 0..4 {
-        world.later(3_500);
-        super::forget_expired(&world.services).await;
-        let next = refresh(&world.services, &refresh_token).await.unwrap();
-        assert_eq!(said(world.caller(&next.token)), refused());
-        refresh_token = next.refresh_token;
-    }
-    world.later(3_602);
-    super::forget_expired(&world.services).await;
-    assert_eq!(world.services.tokens.revocations(), 0);
-    assert_eq!(world.services.store.revocations().unwrap().len(), 0);
-}
-
-#[tokio::test]
-async fn logging_out_the_refresh_token_leaves_the_session_until_it_expires() {
-    let world = World::new();
-    let session = world.custom("player-1").await.unwrap();
-    let caller = world.caller(&session.token).unwrap();
-    assert_eq!(said(logout(&world, &caller, "", &session.refresh_token).await), OK);
-    assert_eq!(said(world.caller(&session.token)), OK);
-    assert_eq!(said(refresh(&world.services, &session.refresh_token).await), error(Code::Unauthenticated, REFUSED));
-}
-
-#[tokio::test]
-async fn what_cannot_be_logged_out_ends_nothing() {
-    let world = World::new();
-    let session = world.custom("player-1").await.unwrap();
-    let other = world.custom("player-2").await.unwrap();
-    let caller = world.caller(&session.token).unwrap();
-    let bad_session = error(Code::InvalidArgument, "Session token invalid.");
-    for token in ["x", &other.token, &session.refresh_token] {
-        assert_eq!(said(logout(&world, &caller, token, "").await), bad_session);
-    }
-    let bad_refresh = error(Code::InvalidArgument, "Refresh token invalid.");
-    for token in ["x", &other.refresh_token, &session.token] {
-        assert_eq!(said(logout(&world, &caller, &session.token, token).await), bad_refresh);
-    }
-    assert_eq!(said(world.caller(&session.token)), OK);
-    world.later(60);
-    assert_eq!(said(logout(&world, &caller, &session.token, "").await), bad_session);
-}
-
-#[tokio::test]
-async fn log_outs_survive_a_restart() {
-    let world = World::new();
-    let (one, all) = (world.custom("player-1").await.unwrap(), world.custom("player-2").await.unwrap());
-    let kept = world.custom("player-3").await.unwrap();
-    let (first, second) = (world.caller(&one.token).unwrap(), world.caller(&all.token).unwrap());
-    assert_eq!(said(logout(&world, &first, &one.token, &one.refresh_token).await), OK);
-    assert_eq!(said(logout(&world, &second, "", "").await), OK);
-    // The clock goes back meanwhile, and still what is issued later counts as later.
-    world.later(-10);
-    let world = world.restarted(|_| {});
-    for ended in [&one, &all] {
-        assert_eq!(said(world.caller(&ended.token)), refused());
-        assert_eq!(said(refresh(&world.services, &ended.refresh_token).await).0, Code::Unauthenticated);
-    }
-    assert_eq!(said(world.caller(&kept.token)), OK);
-    let again = world.custom("player-2").await.unwrap();
-    assert_eq!(said(world.caller(&again.token)), OK);
-}
-
-#[tokio::test]
 async fn a_new_key_signs_and_the_old_one_is_still_believed() {
     let world = World::new();
     let old = world.custom("player-1").await.unwrap();
@@ -204,21 +274,4 @@ async fn a_new_key_signs_and_the_old_one_is_still_believed() {
     assert_eq!(said(world.caller(&new.token)), OK);
     assert_eq!(said(world.caller(&old.token)), refused());
     assert_eq!(said(refresh(&world.services, &old.refresh_token).await).0, Code::Unauthenticated);
-}
-
-#[tokio::test]
-async fn a_full_list_of_log_outs_refuses_every_kind_and_says_so() {
-    let world = World::with(|config| config.session.max_revoked_tokens = 2, crate::hooks::Hooks::builder());
-    let sessions = [world.custom("player-1").await.unwrap(), world.custom("player-1").await.unwrap()];
-    let caller = world.caller(&sessions[0].token).unwrap();
-    assert_eq!(said(logout(&world, &caller, &sessions[0].token, &sessions[0].refresh_token).await), OK);
-    assert_eq!(said(logout(&world, &caller, &sessions[1].token, "").await).0, Code::Unavailable);
-    assert_eq!(said(world.caller(&sessions[1].token)), OK);
-    assert_eq!(said(logout(&world, &caller, "", "").await).0, Code::Unavailable);
-    assert_eq!(said(account::delete_account(&world.services, &caller).await).0, Code::Unavailable);
-    assert_eq!(said(world.caller(&sessions[1].token)), OK);
-    world.services.clock.advance_seconds(4_000);
-    world.services.tokens.purge();
-    assert_eq!(said(logout(&world, &caller, "", "").await), OK, "there is room again");
-    assert_eq!(said(logout(&world, &caller, "", "").await), OK, "a user takes one place");
 }

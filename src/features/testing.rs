@@ -1,6 +1,8 @@
 //! A server's services over a store in a folder of its own, with the time and the randomness in the test's hand.
 
-use super::{Caller, Client, Services, authenticate, login::Login, passwords::Passwords, session};
+use super::{
+    Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session, ticket::Tickets,
+};
 use crate::{
     clock::{Clock, Entropy},
     config::Config,
@@ -117,7 +119,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let limits = Limits { outbox_size: config.hooks.outbox_size, token_lifetime_sec: lifetime as i64 + 1 };
     let store = Store::open(&config.store, dir.path(), clock.clone()).expect("the store opens").with_limits(limits);
     let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
-    session::load_revocations(&store, &tokens).expect("the store can be read");
+    revocation::load_revocations(&store, &tokens).expect("the store can be read");
     let verifier =
         Verifier::new(&config.identity, &[], clock.clone(), identity::Metrics::default()).expect("the trust fits");
     let http = std::net::SocketAddr::from(([127, 0, 0, 1], 7350));
@@ -125,6 +127,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let hooks = hooks.build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone()).expect("the hooks fit");
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
+        tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
         config: Arc::new(config),
         clock,

@@ -4,6 +4,7 @@ use super::query::Query;
 use crate::{
     error::Error,
     features::{Caller, Client, Services, session},
+    identity::session::SessionClaims,
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -30,11 +31,20 @@ pub(super) fn server_key(headers: &HeaderMap, services: &Services) -> Result<(),
 
 /// Checks the session token.
 pub(super) fn caller(headers: &HeaderMap, client: Client, services: &Services) -> Result<Caller, Error> {
+    session(headers, client, services).map(|(caller, _)| caller)
+}
+
+/// As [`caller`], with all that the token says.
+pub(super) fn session(
+    headers: &HeaderMap,
+    client: Client,
+    services: &Services,
+) -> Result<(Caller, SessionClaims), Error> {
     let invalid = || Error::unauthenticated("Auth token invalid");
     match authorization(headers) {
         Given::Never => Err(Error::unauthenticated("Auth token required")),
         Given::Repeatedly => Err(invalid()),
-        Given::Once(header) => by_token(bearer(header).ok_or_else(invalid)?, client, services),
+        Given::Once(header) => session::caller(services, client, bearer(header).ok_or_else(invalid)?),
     }
 }
 
@@ -59,11 +69,7 @@ pub(super) fn http_key_or_session(
         return by_key(&user);
     }
     let token = bearer(header).ok_or_else(|| Error::unauthenticated("Auth token invalid"))?;
-    by_token(token, client, services).map(Some)
-}
-
-fn by_token(token: &str, client: Client, services: &Services) -> Result<Caller, Error> {
-    session::caller(services, client, token).map(|(caller, _)| caller)
+    session::caller(services, client, token).map(|(caller, _)| Some(caller))
 }
 
 /// The token of a `Bearer` header. The scheme is case-sensitive and followed by one space.

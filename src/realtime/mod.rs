@@ -25,6 +25,8 @@ use uuid::Uuid;
 /// Codes of notifications that only live sockets get (spec/realtime-core.md 2.7).
 const SINGLE_SOCKET: i32 = -7;
 const BANNED: i32 = -8;
+/// Ours: the session ends soon. Nakama's own codes end at -8; ours begin well below them.
+const SESSION_EXPIRING: i32 = -1_001;
 
 /// Everything about live sessions. Clones share it.
 #[derive(Clone, Debug)]
@@ -90,6 +92,11 @@ impl Realtime {
         close_each(&self.registry.of_user(user_id), Some(&notice));
     }
 
+    /// A refresh has made the chain `token_id` longer: the user's sockets that live by it live as long.
+    pub fn prolong(&self, user_id: Uuid, token_id: Uuid, expires_unix: i64) {
+        self.registry.of_user(user_id).iter().for_each(|session| session.prolong(token_id, expires_unix));
+    }
+
     /// Closes every socket: the server stops.
     pub fn disconnect_all(&self) {
         self.registry.for_each(|session| session.outbound().close(Close::SHUTTING_DOWN));
@@ -111,12 +118,22 @@ fn close_each(sessions: &[Arc<Session>], notice: Option<&envelope::Message>) {
     }
 }
 
+/// Tells a session that it ends at `expires_unix` (seconds since 1970).
+pub fn warn_of_expiry(session: &Session, expires_unix: i64, notification_id: Uuid, unix_seconds: i64) {
+    let content = format!("{{\"expires_unix\":{expires_unix}}}");
+    Delivery::of(notice_of("session_expiring", content, SESSION_EXPIRING, notification_id, unix_seconds)).to(session);
+}
+
 fn notice(subject: &str, code: i32, id: Uuid, unix_seconds: i64) -> envelope::Message {
+    notice_of(subject, "{}".to_owned(), code, id, unix_seconds)
+}
+
+fn notice_of(subject: &str, content: String, code: i32, id: Uuid, unix_seconds: i64) -> envelope::Message {
     envelope::Message::Notifications(Notifications {
         notifications: vec![Notification {
             id: id.to_string(),
             subject: subject.to_owned(),
-            content: "{}".to_owned(),
+            content,
             code,
             create_time: Some(prost_types::Timestamp { seconds: unix_seconds, nanos: 0 }),
             ..Notification::default()

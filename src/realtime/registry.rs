@@ -1,7 +1,7 @@
 //! The session store: live sockets by session token, by user and by session id, each in shards of their own.
 
 use super::session::Session;
-use crate::telemetry::Metrics;
+use crate::{identity::session::SessionClaims, telemetry::Metrics};
 use dashmap::{DashMap, mapref::entry::Entry};
 use std::{hash::Hash, sync::Arc};
 use uuid::Uuid;
@@ -57,6 +57,18 @@ impl Registry {
         self.by_token.entry(session.claims().signature).or_default().push(session.clone());
         self.by_id.insert(session.id(), session.clone());
         self.metrics.sessions.inc();
+    }
+
+    /// The token of `claims` takes the place of the one that `session` lives by. Called by the socket's own task alone, which is
+    /// also the one that lets the session go. `false`, and no change, if the token would end earlier.
+    pub fn replace_token(&self, session: &Arc<Session>, claims: Arc<SessionClaims>) -> bool {
+        let signature = claims.signature;
+        let Some(older) = session.replace_token(claims) else { return false };
+        if older.signature != signature {
+            self.by_token.entry(signature).or_default().push(session.clone());
+            take_out(&self.by_token, older.signature, session);
+        }
+        true
     }
 
     /// Lets a session go. Doing so twice changes nothing.

@@ -10,21 +10,30 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Who a session is: the session token's word, fixed for the socket's life.
+/// Who a session is: fixed for the socket's life.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The claims of the session token.
-    pub claims: Arc<SessionClaims>,
+    /// The user.
+    pub user_id: Uuid,
     /// The session's own id; a user with two sockets has two.
     pub session_id: Uuid,
     /// The presence that others see, made once.
     pub presence: UserPresence,
 }
 
+/// What a session lives by: a newer token may take the place of the one that opened the socket.
+#[derive(Debug)]
+struct Credential {
+    claims: Arc<SessionClaims>,
+    /// When the session ends, in seconds since 1970: not before its token does, later when the token's chain was refreshed.
+    expires_unix: i64,
+}
+
 /// One live socket.
 #[derive(Debug)]
 pub struct Session {
     identity: Identity,
+    credential: Mutex<Credential>,
     format: Format,
     shows_status: bool,
     outbound: Outbound,
@@ -47,8 +56,11 @@ impl Session {
             username: claims.username.to_string(),
             ..UserPresence::default()
         };
+        let identity = Identity { user_id: claims.user_id, session_id, presence };
+        let expires_unix = claims.expires_unix;
         Arc::new(Self {
-            identity: Identity { claims, session_id, presence },
+            identity,
+            credential: Mutex::new(Credential { claims, expires_unix }),
             format,
             shows_status,
             outbound: Outbound::new(limits),
@@ -63,12 +75,36 @@ impl Session {
 
     /// The user.
     pub fn user_id(&self) -> Uuid {
-        self.identity.claims.user_id
+        self.identity.user_id
     }
 
-    /// What the session token says.
-    pub fn claims(&self) -> &SessionClaims {
-        &self.identity.claims
+    /// What the session token says: the one that opened the socket, or the one that took its place.
+    pub fn claims(&self) -> Arc<SessionClaims> {
+        Arc::clone(&self.credential.lock().claims)
+    }
+
+    /// When the session ends if nothing prolongs it, in seconds since 1970.
+    pub fn expires_unix(&self) -> i64 {
+        self.credential.lock().expires_unix
+    }
+
+    /// The token of `claims` takes the place of the session's own; answers the claims that it had. `None`, and no change, if it
+    /// would end earlier.
+    pub(super) fn replace_token(&self, claims: Arc<SessionClaims>) -> Option<Arc<SessionClaims>> {
+        let mut credential = self.credential.lock();
+        if claims.expires_unix < credential.expires_unix {
+            return None;
+        }
+        credential.expires_unix = claims.expires_unix;
+        Some(std::mem::replace(&mut credential.claims, claims))
+    }
+
+    /// The chain `token_id` has been refreshed: if the session lives by it, it lives on until `expires_unix`.
+    pub fn prolong(&self, token_id: Uuid, expires_unix: i64) {
+        let mut credential = self.credential.lock();
+        if credential.claims.token_id == Some(token_id) {
+            credential.expires_unix = credential.expires_unix.max(expires_unix);
+        }
     }
 
     /// How others see this session.

@@ -39,6 +39,9 @@ pub enum StoreError {
     /// As many notices wait for delivery as may: `hooks.outbox_size`.
     #[error("the outbox holds {0} notices already (hooks.outbox_size)")]
     OutboxFull(usize),
+    /// As many refresh chains are remembered as may: `session.max_refresh_chains`.
+    #[error("as many refresh chains are remembered as may (session.max_refresh_chains)")]
+    ChainsFull,
     /// The database was made by a newer Kizuna, or cannot be used as it is.
     #[error("{0}")]
     Refused(String),
@@ -83,6 +86,7 @@ impl StoreError {
             Self::Unwritable(_) => Error::unavailable("The store cannot take writes right now: the disk refuses them."),
             Self::Locked(_) => Error::unavailable("The store cannot take writes right now: database locked."),
             Self::OutboxFull(_) => Error::unavailable("Too many notices wait for delivery. Try again."),
+            Self::ChainsFull => Error::unavailable("Too many sessions have been refreshed lately. Try again."),
             Self::Closed => Error::unavailable("The server is stopping."),
             Self::Corrupt { .. } | Self::Conflict { .. } | Self::Refused(_) | Self::Other(_) => {
                 Error::internal(public_message, self)

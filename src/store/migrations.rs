@@ -29,7 +29,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "accounts", sql: include_str!("sqlite/0001_accounts.sql") },
     Migration { version: 2, name: "revocations", sql: include_str!("sqlite/0002_revocations.sql") },
     Migration { version: 3, name: "outbox", sql: include_str!("sqlite/0003_outbox.sql") },
-    Migration { version: 8, name: "provider_sessions", sql: include_str!("sqlite/0008_provider_sessions.sql") },
+    Migration { version: 4, name: "refresh chains", sql: include_str!("sqlite/0004_refresh_chains.sql") },
+    Migration { version: 8, name: "provider sessions", sql: include_str!("sqlite/0008_provider_sessions.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\
@@ -149,14 +150,14 @@ mod tests {
         drop(conn);
         let applied = |states: &[MigrationState]| states.iter().map(|state| state.applied_at).collect::<Vec<_>>();
         let before = Store::migration_status(&config, dir.path()).unwrap();
-        assert_eq!(applied(&before), [Some(5), None, None, None]);
+        assert_eq!(applied(&before), [Some(5), None, None, None, None]);
         assert_eq!(
             Store::migrate_up(&config, dir.path(), &clock).unwrap(),
-            ["revocations", "outbox", "provider_sessions"]
+            ["revocations", "outbox", "refresh chains", "provider sessions"]
         );
         assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), [""; 0]);
         let after = Store::migration_status(&config, dir.path()).unwrap();
-        assert_eq!(applied(&after), [Some(5), Some(1_000_000), Some(1_000_000), Some(1_000_000)]);
+        assert_eq!(applied(&after), [Some(5), Some(1_000_000), Some(1_000_000), Some(1_000_000), Some(1_000_000)]);
         let store = Store::open(&config, dir.path(), clock).unwrap();
         let old = store.find_login(crate::store::Identifier::Custom("id-old")).unwrap().unwrap();
         assert_eq!(old.username, "old");
@@ -166,7 +167,7 @@ mod tests {
     fn a_missing_database_lacks_everything_and_is_not_made_by_looking() {
         let (dir, config) = (tempfile::tempdir().unwrap(), config::Store::default());
         let states = Store::migration_status(&config, dir.path()).unwrap();
-        assert!(states.len() == 4 && states.iter().all(|state| state.applied_at.is_none() && state.known));
+        assert!(states.len() == 5 && states.iter().all(|state| state.applied_at.is_none() && state.known));
         assert!(!dir.path().join(&config.file).exists());
     }
 

@@ -1,4 +1,5 @@
-//! What must outlive the process: accounts, revoked tokens, notices to webhooks. One file an entity holds its SQL and its
+//! What must outlive the process: accounts, revoked tokens, the newest tokens of refresh chains, notices to
+//! webhooks. One file an entity holds its SQL and its
 //! operations on [`Store`]; `db` below them is the engine (docs/decisions/0004-embedded-sqlite-one-writer.md).
 //!
 //! A write is on disk before its answer; a point read runs on the caller's thread and never waits for the writer.
@@ -9,6 +10,7 @@ mod links;
 mod migrations;
 mod outbox;
 mod provider_sessions;
+mod refresh_chains;
 mod revocations;
 mod users;
 mod writer;
@@ -18,6 +20,7 @@ pub use links::{Linked, Unlink};
 pub use migrations::MigrationState;
 pub use outbox::{Notice, StoredNotice};
 pub use provider_sessions::ProviderSession;
+pub use refresh_chains::{Presented, Rotation};
 pub use revocations::Revocation;
 pub use users::{Account, AccountChanges, Created, Identifier, Login, NewIdentifier, NewUser, Updated, User};
 pub use writer::Counters;

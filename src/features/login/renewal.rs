@@ -1,11 +1,11 @@
 //! Sessions that last as long as the provider says: its refresh token is kept, encrypted, and spent when the session is refreshed.
 
-use super::{session, verified};
+use super::verified;
 use crate::{
     clock::Entropy,
     config::{self, ConfigError, Secret, write_private},
     error::Error,
-    features::Services,
+    features::{Services, revocation},
     identity::{
         login::{LoginProvider, ProviderError},
         session::{Revocation, SessionClaims},
@@ -61,7 +61,7 @@ pub(super) async fn keep(
         return Ok(());
     }
     let ended = dropped.into_iter().flat_map(|(token_id, expires_unix)| both(claims.user_id, token_id, expires_unix));
-    session::revoke(services, ended.collect()).await
+    revocation::revoke(services, ended.collect()).await
 }
 
 fn both(user_id: Uuid, token_id: Uuid, expires_unix: i64) -> [Revocation; 2] {
@@ -122,7 +122,7 @@ pub async fn renew(services: &Services, chain: &SessionClaims) -> Result<(), Err
             stored.map(drop).map_err(|error| error.into_error(STORE_FAILED))
         }
         Err(Trouble::Over) => {
-            session::revoke(services, both(kept.user_id, token_id, kept.expires_unix).to_vec()).await?;
+            revocation::revoke(services, both(kept.user_id, token_id, kept.expires_unix).to_vec()).await?;
             super::count(services, "ended");
             Err(Error::unauthenticated(ENDED))
         }

@@ -32,6 +32,8 @@ pub(super) struct Keys {
 /// A token whose signature is good.
 pub(super) struct Signed {
     pub(super) payload: Vec<u8>,
+    /// The header's `gen`: which refresh token of its chain it is. 0 where there is none.
+    pub(super) generation: u32,
     pub(super) signature: [u8; 32],
 }
 
@@ -43,8 +45,21 @@ impl Keys {
 
     /// The token that carries `payload`.
     pub(super) fn sign(&self, payload: &str) -> String {
-        let mut token = String::with_capacity(HEADER.len() + payload.len() * 4 / 3 + SIGNATURE_LENGTH + 5);
-        token.push_str(HEADER);
+        self.sign_under(HEADER, payload)
+    }
+
+    /// The refresh token of a generation that carries `payload`. That of the sign-in, 0, has Nakama's header to the byte.
+    pub(super) fn sign_generation(&self, generation: u32, payload: &str) -> String {
+        if generation == 0 {
+            return self.sign(payload);
+        }
+        let header = format!(r#"{{"alg":"HS256","typ":"JWT","gen":{generation}}}"#);
+        self.sign_under(&BASE64.encode(header), payload)
+    }
+
+    pub(super) fn sign_under(&self, header: &str, payload: &str) -> String {
+        let mut token = String::with_capacity(header.len() + payload.len() * 4 / 3 + SIGNATURE_LENGTH + 5);
+        token.push_str(header);
         token.push('.');
         BASE64.encode_string(payload, &mut token);
         let tag = hmac::sign(&self.current, token.as_bytes());
@@ -60,16 +75,14 @@ impl Keys {
         if payload.contains('.') {
             return Err(TokenRefusal::Format);
         }
-        if header != HEADER {
-            check_algorithm(header)?;
-        }
+        let generation = if header == HEADER { 0 } else { read_header(header)? };
         let signature = decode_signature(signature_text)?;
         let good = |key| hmac::verify(key, signed.as_bytes(), &signature).is_ok();
         if !std::iter::once(&self.current).chain(&self.previous).any(good) {
             return Err(TokenRefusal::Signature);
         }
         let payload = BASE64.decode(payload).map_err(|_| TokenRefusal::Format)?;
-        Ok(Signed { payload, signature })
+        Ok(Signed { payload, generation, signature })
     }
 }
 
@@ -83,13 +96,15 @@ fn decode_signature(text: &str) -> Result<[u8; 32], TokenRefusal> {
     buffer[..length].try_into().map_err(|_| TokenRefusal::Signature)
 }
 
-/// A header written otherwise than ours must still say exactly HS256; its other parameters are not looked at.
-fn check_algorithm(header: &str) -> Result<(), TokenRefusal> {
+/// The generation in a header that is written otherwise than Nakama's. It must still say exactly HS256; other parameters are not
+/// looked at.
+fn read_header(header: &str) -> Result<u32, TokenRefusal> {
     let bytes = BASE64.decode(header).map_err(|_| TokenRefusal::Format)?;
     let parameters: HashMap<String, serde_json::Value> =
         serde_json::from_slice(&bytes).map_err(|_| TokenRefusal::Format)?;
-    match parameters.get("alg").and_then(serde_json::Value::as_str) {
-        Some("HS256") => Ok(()),
-        _ => Err(TokenRefusal::Algorithm),
+    if parameters.get("alg").and_then(serde_json::Value::as_str) != Some("HS256") {
+        return Err(TokenRefusal::Algorithm);
     }
+    let Some(generation) = parameters.get("gen") else { return Ok(0) };
+    generation.as_u64().and_then(|generation| u32::try_from(generation).ok()).ok_or(TokenRefusal::Format)
 }

@@ -53,6 +53,30 @@ impl fmt::Debug for TokenPair {
     }
 }
 
+/// A refresh token that is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// What it says.
+    pub claims: SessionClaims,
+    /// Which token of its chain it is: 0 for the one of the sign-in.
+    pub generation: u32,
+}
+
+/// What the next pair of a refresh chain is to say. Token id, user and time of issue are those of the chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Renewal<'a> {
+    /// The chain.
+    pub chain: &'a SessionClaims,
+    /// The generation of the new refresh token.
+    pub generation: u32,
+    /// The username now.
+    pub username: &'a str,
+    /// The session variables.
+    pub vars: &'a BTreeMap<String, String>,
+    /// The identity token behind the session, if there is one.
+    pub origin: Option<&'a Origin>,
+}
+
 /// Mints and judges tokens. Clones share keys and deny list.
 #[derive(Clone)]
 pub struct SessionTokens(Arc<Inner>);
@@ -62,6 +86,7 @@ struct Inner {
     session_seconds: i64,
     refresh: Keys,
     refresh_seconds: i64,
+    max_chain_seconds: Option<i64>,
     denied: DenyList,
     clock: Clock,
     entropy: Entropy,
@@ -82,6 +107,7 @@ impl SessionTokens {
             session_seconds: seconds(config.token_expiry_sec),
             refresh: Keys::new(&config.refresh_encryption_key, &config.previous_refresh_encryption_keys),
             refresh_seconds: seconds(config.refresh_token_expiry_sec),
+            max_chain_seconds: (config.max_chain_sec > 0).then(|| seconds(config.max_chain_sec)),
             denied: DenyList::new(config.max_revoked_tokens),
             clock,
             entropy,
@@ -104,23 +130,37 @@ impl SessionTokens {
         origin: Option<&Origin>,
     ) -> TokenPair {
         let issued_unix = self.0.clock.unix_seconds();
-        self.pair(Claims { token_id: Some(token_id), user_id, username, vars, expires_unix: 0, issued_unix, origin })
+        let token_id = Some(token_id);
+        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, 0)
     }
 
-    /// The next pair of a refresh chain: token id, time of issue and origin stay, name and variables are as given.
-    pub fn renew(&self, chain: &SessionClaims, username: &str, vars: &BTreeMap<String, String>) -> TokenPair {
+    /// The next pair of a refresh chain.
+    pub fn renew(&self, next: Renewal<'_>) -> TokenPair {
+        let Renewal { chain, generation, username, vars, origin } = next;
         let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
-        let origin = chain.origin.as_deref();
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin })
+        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, generation)
     }
 
-    fn pair(&self, mut claims: Claims<'_>) -> TokenPair {
+    fn pair(&self, mut claims: Claims<'_>, generation: u32) -> TokenPair {
         let now = self.0.clock.unix_seconds();
-        claims.expires_unix = now.saturating_add(self.0.refresh_seconds);
-        let refresh_token = self.0.refresh.sign(&claims.to_json());
-        claims.expires_unix = now.saturating_add(self.0.session_seconds);
+        let latest = self.chain_limit(claims.issued_unix, claims.origin).unwrap_or(i64::MAX);
+        claims.expires_unix = now.saturating_add(self.0.refresh_seconds).min(latest);
+        let refresh_token = self.0.refresh.sign_generation(generation, &claims.to_json());
+        claims.expires_unix = now.saturating_add(self.0.session_seconds).min(latest);
         let token = self.0.session.sign(&claims.to_json());
         TokenPair { token, refresh_token, token_id: claims.token_id, expires_unix: claims.expires_unix }
+    }
+
+    /// The second, since 1970, in which a chain ends however often it is refreshed: `session.max_chain_sec` after the player proved
+    /// who it is, which an identity token tells and else the sign-in. `None`: no such end.
+    fn chain_limit(&self, issued_unix: i64, origin: Option<&Origin>) -> Option<i64> {
+        let proven_unix = origin.map_or(issued_unix, |origin| origin.proven_unix);
+        Some(proven_unix.saturating_add(self.0.max_chain_seconds?))
+    }
+
+    /// Whether a chain of that time of issue and that origin is older than `session.max_chain_sec` lets it be.
+    pub fn is_chain_over(&self, issued_unix: i64, origin: Option<&Origin>) -> bool {
+        self.chain_limit(issued_unix, origin).is_some_and(|limit| self.0.clock.unix_seconds() >= limit)
     }
 
     /// The one judgement of a session token, for HTTP, `/ws` and RPC: signature, expiry, then revocation by token id and by user.
@@ -128,22 +168,22 @@ impl SessionTokens {
     /// # Errors
     /// Which of the checks failed; clients are told none of it.
     pub fn verify_session(&self, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        self.verify(Kind::Session, token)
+        self.verify(Kind::Session, token).map(|(claims, _)| claims)
     }
 
     /// The same judgement for a refresh token.
     ///
     /// # Errors
     /// As [`SessionTokens::verify_session`].
-    pub fn verify_refresh(&self, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        self.verify(Kind::Refresh, token)
+    pub fn verify_refresh(&self, token: &str) -> Result<RefreshToken, TokenRefusal> {
+        self.verify(Kind::Refresh, token).map(|(claims, generation)| RefreshToken { claims, generation })
     }
 
-    fn verify(&self, kind: Kind, token: &str) -> Result<SessionClaims, TokenRefusal> {
-        let claims = self.read(kind, token)?;
+    fn verify(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
+        let (claims, generation) = self.open(kind, token)?;
         match self.0.denied.denies(kind, &claims) {
             true => Err(TokenRefusal::Revoked),
-            false => Ok(claims),
+            false => Ok((claims, generation)),
         }
     }
 
@@ -152,6 +192,11 @@ impl SessionTokens {
     /// # Errors
     /// Which of the checks failed.
     pub fn read(&self, kind: Kind, token: &str) -> Result<SessionClaims, TokenRefusal> {
+        self.open(kind, token).map(|(claims, _)| claims)
+    }
+
+    /// As [`SessionTokens::read`], with the token's generation.
+    fn open(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
         let (keys, lifetime) = match kind {
             Kind::Session => (&self.0.session, self.0.session_seconds),
             Kind::Refresh => (&self.0.refresh, self.0.refresh_seconds),
@@ -163,7 +208,7 @@ impl SessionTokens {
             return Err(TokenRefusal::Expired);
         }
         self.keep_order_above(&claims, now);
-        Ok(claims)
+        Ok((claims, signed.generation))
     }
 
     /// After a restart with a clock that went back, tokens from the future are still ours: what is issued or revoked from now
@@ -216,7 +261,7 @@ impl SessionTokens {
     /// a chain whose session tokens are revoked applies this anew ([`SessionTokens::is_revoked`]).
     pub fn token(&self, kind: Kind, claims: &SessionClaims) -> Option<Revocation> {
         let (token_id, user_id) = (claims.token_id?, claims.user_id);
-        let expires_unix = claims.expires_unix.saturating_add(1).max(self.chain_end());
+        let expires_unix = self.refresh_end(claims);
         Some(match kind {
             Kind::Session => Revocation::SessionToken { user_id, token_id, expires_unix },
             Kind::Refresh => Revocation::RefreshToken { user_id, token_id, expires_unix },
@@ -226,6 +271,11 @@ impl SessionTokens {
     /// Whether a session that was good when it was judged has been ended since, by a log-out, ban or deletion.
     pub fn is_ended(&self, session: &SessionClaims) -> bool {
         self.0.denied.denies(Kind::Session, session)
+    }
+
+    /// The same for a refresh token.
+    pub fn is_refresh_ended(&self, refresh: &SessionClaims) -> bool {
+        self.0.denied.denies(Kind::Refresh, refresh)
     }
 
     /// Whether tokens of `kind` with this id have been revoked one by one.
@@ -260,6 +310,11 @@ impl SessionTokens {
     /// Forgets revocations of tokens that have all expired.
     pub fn purge(&self) {
         self.0.denied.purge(self.0.clock.unix_seconds());
+    }
+
+    /// The first second, since 1970, in which neither a refresh token nor what it is exchanged for now can be valid.
+    pub fn refresh_end(&self, refresh: &SessionClaims) -> i64 {
+        refresh.expires_unix.saturating_add(1).max(self.chain_end())
     }
 
     /// How many revocations are held.

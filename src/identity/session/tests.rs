@@ -1,4 +1,4 @@
-use super::{Kind, Revocation, SessionTokens, TokenRefusal, jwt::Keys};
+use super::{Kind, Renewal, Revocation, SessionTokens, TokenRefusal, jwt::Keys};
 use crate::{
     clock::{Clock, Entropy},
     config,
@@ -49,7 +49,7 @@ fn a_pair_carries_nakamas_claims_in_its_order() {
             NOW + 60
         )
     );
-    let claims = tokens.verify_refresh(&pair.refresh_token).unwrap();
+    let claims = tokens.verify_refresh(&pair.refresh_token).unwrap().claims;
     assert_eq!((claims.expires_unix, claims.token_id), (NOW + 3_600, pair.token_id));
     assert_eq!(claims.vars["b"], "<&>\u{2028}\u{1}");
 }
@@ -269,6 +269,32 @@ fn nothing_printed_tells_a_token() {
     let printed = format!("{pair:?} {claims:?} {tokens:?}");
     let signature = pair.token.rsplit('.').next().unwrap();
     assert!(!printed.contains(signature) && !printed.contains("signature"), "{printed}");
+}
+
+#[test]
+fn only_a_refreshed_token_tells_its_generation() {
+    let (tokens, _) = tokens();
+    let vars = BTreeMap::new();
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &vars, None);
+    let chain = tokens.verify_session(&pair.token).unwrap();
+    let renewed =
+        |generation| tokens.renew(Renewal { chain: &chain, generation, username: "name", vars: &vars, origin: None });
+    assert_eq!(renewed(0).refresh_token, pair.refresh_token, "Nakama's header to the byte");
+    let third = renewed(2);
+    assert_eq!(third.token, pair.token, "session tokens have none");
+    let header = BASE64_URL_SAFE_NO_PAD.decode(third.refresh_token.split('.').next().unwrap()).unwrap();
+    assert_eq!(header, br#"{"alg":"HS256","typ":"JWT","gen":2}"#);
+    assert_eq!(tokens.verify_refresh(&third.refresh_token).unwrap().generation, 2);
+
+    let refresh_key = Keys::new(&"defaultrefreshencryptionkey".into(), &[]);
+    let payload = format!(r#"{{"uid":"{USER}","exp":{}}}"#, NOW + 60);
+    let under =
+        |header: &str| tokens.verify_refresh(&refresh_key.sign_under(&BASE64_URL_SAFE_NO_PAD.encode(header), &payload));
+    for odd in ["-1", "1.5", "\"1\"", "null", "4294967296", "[]"] {
+        let token = under(&format!(r#"{{"alg":"HS256","gen":{odd}}}"#));
+        assert_eq!(token.map(drop), Err(TokenRefusal::Format), "{odd}");
+    }
+    assert_eq!(under(r#"{"alg":"none","gen":1}"#).map(drop), Err(TokenRefusal::Algorithm));
 }
 
 proptest! {

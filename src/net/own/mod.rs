@@ -3,6 +3,7 @@
 
 mod login;
 mod table;
+mod ticket;
 
 use super::respond::{Failure, Response};
 use crate::features::{Client, Services};

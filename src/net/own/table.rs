@@ -1,9 +1,10 @@
 //! The rows of our own routes.
 
-use super::{OwnRoute, login};
+use super::{OwnRoute, login, ticket};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
+    OwnRoute { method: "POST", path: "/v2/session/ticket", name: "SessionTicket", has_body: false, run: ticket::issue },
     OwnRoute { method: "GET", path: "/bridge/login", name: "BridgeLogin", has_body: false, run: login::begin },
     OwnRoute { method: "GET", path: "/bridge/callback", name: "BridgeCallback", has_body: false, run: login::callback },
     OwnRoute { method: "POST", path: "/bridge/session", name: "BridgeSession", has_body: true, run: login::session },

@@ -3,7 +3,7 @@
 use super::{Auth, Body, Route, json, not_served, special};
 use crate::{
     error::Error,
-    features::{Client, Services, account, authenticate, links, matches, session, social, users},
+    features::{Client, Services, account, authenticate, links, matches, revocation, session, social, users},
 };
 use kizuna_protocol::api;
 #[cfg(test)]
@@ -15,7 +15,7 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     POST "/v2/group/{group_id}/add" AddGroupUsers: session none query AddGroupUsersRequest => Empty, later;
     POST "/v2/account/session/refresh" SessionRefresh:
         server_key whole _ SessionRefreshRequest => Session, (session::session_refresh);
-    POST "/v2/session/logout" SessionLogout: session whole _ SessionLogoutRequest => Empty, (session::session_logout);
+    POST "/v2/session/logout" SessionLogout: session whole _ SessionLogoutRequest => Empty, (revocation::session_logout);
     POST "/v2/account/authenticate/apple" AuthenticateApple:
         server_key (account) query AuthenticateAppleRequest => Session, (social::authenticate_apple);
     POST "/v2/account/authenticate/custom" AuthenticateCustom:

@@ -1,6 +1,7 @@
 //! One socket's loop: a single task that reads frames, writes what waits, and watches the time. Generic over the byte stream,
 //! so its tests need no network. Rules: spec/realtime-core.md section 2.
 
+use super::expiry::Expiry;
 use crate::{net::envelopes::Verdict, realtime::Session};
 use futures_util::{SinkExt, StreamExt};
 use kizuna_protocol::{
@@ -83,6 +84,8 @@ pub(super) struct LiveSocket<S> {
     stuck: Option<Pin<Box<Sleep>>>,
     /// The next ping, or, after it, the deadline for a sign of life.
     alive: Pin<Box<Sleep>>,
+    /// The end of the session token, where that ends the socket.
+    expiry: Option<Box<Expiry>>,
     deadline: Instant,
     pinged: bool,
     messages_until_alive: u32,
@@ -96,8 +99,14 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
-    pub(super) fn new(socket: WebSocketStream<S>, session: Arc<Session>, timing: Timing) -> Self {
+    pub(super) fn new(
+        socket: WebSocketStream<S>,
+        session: Arc<Session>,
+        timing: Timing,
+        expiry: Option<Expiry>,
+    ) -> Self {
         Self {
+            expiry: expiry.map(Box::new),
             socket,
             session,
             timing,
@@ -143,6 +152,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
         if let Poll::Ready(end) = self.poll_write(context) {
             return Poll::Ready(Step::End(end));
+        }
+        // Before more frames are read: a client that never stops sending must not outlive its token.
+        if let Some(expiry) = &mut self.expiry
+            && expiry.poll(context, &self.session).is_ready()
+        {
+            return Poll::Ready(Step::End(End::Close(Close::SESSION_EXPIRED)));
         }
         if heard && self.frames_since_write >= FRAMES_BEFORE_WRITE {
             // What was written may have been all that kept frames waiting.
@@ -349,12 +364,18 @@ fn end_of(error: &WsError) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{identity::session::SessionClaims, realtime::OutboundLimits};
+    use crate::{
+        clock::{Clock, Entropy},
+        identity::session::SessionClaims,
+        realtime::OutboundLimits,
+    };
     use kizuna_protocol::realtime::{Ping, Pong, envelope::Message as Body};
     use tokio::io::{DuplexStream, duplex};
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
     use uuid::Uuid;
 
+    const NOW: i64 = 1_800_000_000;
+    const CHAIN: Uuid = Uuid::from_u128(3);
     const TIMING: Timing = Timing {
         ping_period: Duration::from_secs(15),
         pong_wait: Duration::from_secs(25),
@@ -368,9 +389,9 @@ mod tests {
             user_id: Uuid::from_u128(1),
             username: "ann".into(),
             vars: Arc::default(),
-            token_id: None,
-            expires_unix: 0,
-            issued_unix: 0,
+            token_id: Some(CHAIN),
+            expires_unix: NOW + 60,
+            issued_unix: NOW,
             origin: None,
             signature: [0; 32],
         };
@@ -386,11 +407,19 @@ mod tests {
 
     /// A socket that is being served, and its client's end over a pipe that holds `room` bytes.
     async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
+        served_until(room, session(), TIMING, None).await
+    }
+
+    async fn served_until(
+        room: usize,
+        session: Arc<Session>,
+        timing: Timing,
+        expiry: Option<Expiry>,
+    ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
-        let session = session();
         let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
-        let mut live = LiveSocket::new(socket, session.clone(), TIMING);
+        let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
         let serving = tokio::spawn(async move {
             let end = live.serve(pong).await;
             live.close(end.clone()).await;
@@ -518,11 +547,94 @@ mod tests {
         assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
     }
 
+    /// Both times go on: what a token is judged by, and what timers run by.
+    async fn later(clock: &Clock, seconds: u64) {
+        for _ in 0..seconds {
+            clock.advance_seconds(1);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn next_text(client: &mut WebSocketStream<DuplexStream>) -> String {
+        match client.next().await.expect("open").expect("a frame") {
+            Message::Text(text) => text.to_string(),
+            other => panic!("want text, got {other:?}"),
+        }
+    }
+
+    async fn next_close(client: &mut WebSocketStream<DuplexStream>) -> u16 {
+        match client.next().await.expect("open").expect("a frame") {
+            Message::Close(Some(frame)) => frame.code.into(),
+            other => panic!("want a close frame, got {other:?}"),
+        }
+    }
+
+    /// A socket whose token ends after a minute, with a warning 20 seconds before.
+    async fn mortal() -> (Clock, Arc<Session>, WebSocketStream<DuplexStream>, tokio::task::JoinHandle<End>) {
+        let (clock, session) = (Clock::manual(NOW), session());
+        let expiry = Expiry::new(clock.clone(), Entropy::seeded(1), 20, &session);
+        // No pings, which would ask the client to read.
+        let timing =
+            Timing { ping_period: Duration::from_secs(5_000), pong_wait: Duration::from_secs(9_000), ..TIMING };
+        let (serving, session, client) = served_until(1 << 16, session, timing, Some(expiry)).await;
+        tokio::task::yield_now().await;
+        (clock, session, client, serving)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_warned_of_the_end_of_its_token_and_then_closed() {
+        let (clock, _session, mut client, serving) = mortal().await;
+        later(&clock, 40).await;
+        let warning = next_text(&mut client).await;
+        assert!(warning.contains(r#""code":-1001"#) && warning.contains("session_expiring"), "{warning}");
+        assert!(warning.contains(&format!(r#"{{\"expires_unix\":{}}}"#, NOW + 60)), "{warning}");
+        later(&clock, 20).await;
+        assert_eq!(next_close(&mut client).await, 4401);
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::SESSION_EXPIRED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_prolonged_lives_on_and_is_warned_again() {
+        let (clock, session, mut client, serving) = mortal().await;
+        later(&clock, 40).await;
+        next_text(&mut client).await;
+        session.prolong(CHAIN, NOW + 200);
+        later(&clock, 20).await;
+        assert!(!serving.is_finished());
+        later(&clock, 120).await;
+        let warning = next_text(&mut client).await;
+        assert!(warning.contains(&format!("{}", NOW + 200)), "{warning}");
+        later(&clock, 20).await;
+        assert_eq!(next_close(&mut client).await, 4401);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wall_clock_judges_not_the_timer() {
+        let (clock, _session, mut client, serving) = mortal().await;
+        clock.advance_seconds(-3_600);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        tokio::task::yield_now().await;
+        assert!(!serving.is_finished());
+        clock.advance_seconds(3_660);
+        tokio::time::advance(Duration::from_secs(3_660)).await;
+        assert_eq!(next_close(&mut client).await, 4401);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_stops_sending_does_not_outlive_its_token() {
+        let (clock, _session, client, serving) = mortal().await;
+        let (mut sink, mut stream) = client.split();
+        tokio::spawn(async move { while sink.send(Message::text(r#"{"ping":{}}"#)).await.is_ok() {} });
+        tokio::spawn(async move { while let Some(Ok(_)) = stream.next().await {} });
+        later(&clock, 60).await;
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::SESSION_EXPIRED));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_panic_in_a_handler_ends_its_session_and_nothing_else() {
         let (server, client) = duplex(4_096);
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
-        let mut live = LiveSocket::new(socket, session(), TIMING);
+        let mut live = LiveSocket::new(socket, session(), TIMING, None);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
         let end = live.serve(|_, _| panic!("on purpose")).await;

@@ -1,10 +1,12 @@
 //! `GET /ws`: the handshake's checks and the upgrade. What happens on the socket afterwards is in `live`.
 //! Source: spec/realtime-core.md section 1.
 
+mod expiry;
 mod live;
 
 use crate::{
-    features::{Client, Services},
+    features::{Client, Services, ticket},
+    identity::session::SessionClaims,
     lifecycle::Lifecycle,
     net::{
         Query,
@@ -14,6 +16,7 @@ use crate::{
     },
     realtime::{OutboundLimits, Session},
 };
+use expiry::Expiry;
 use hyper::{
     Request, StatusCode,
     body::Incoming,
@@ -84,12 +87,7 @@ fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Sessio
         Some("protobuf") => Format::Protobuf,
         Some(_) => return Err(BAD_FORMAT),
     };
-    // An Authorization header, however bad, goes before the query.
-    let token = match request.headers().get(header::AUTHORIZATION) {
-        Some(value) => value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default(),
-        None => query.first("token").unwrap_or_default(),
-    };
-    let claims = services.tokens.verify_session(token).map_err(|_| BAD_TOKEN)?;
+    let claims = claims(services, request, &query).ok_or(BAD_TOKEN)?;
     let accept = websocket_key(request).ok_or(NO_UPGRADE)?;
     if services.realtime.registry().of_user(claims.user_id).len() >= services.config.socket.max_sockets_per_user
         && !services.config.session.single_socket
@@ -100,14 +98,19 @@ fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Sessio
         messages: services.config.socket.outgoing_queue_size,
         bytes: services.config.socket.outgoing_queue_bytes,
     };
-    let session = Session::new(
-        Arc::new(claims),
-        services.entropy.uuid(),
-        format,
-        query.first("status").is_some_and(is_true),
-        limits,
-    );
+    let session =
+        Session::new(claims, services.entropy.uuid(), format, query.first("status").is_some_and(is_true), limits);
     Ok((session, accept))
+}
+
+/// Whose socket it will be. An Authorization header, however bad, goes before the query, and a ticket before a token.
+fn claims(services: &Services, request: &Request<Incoming>, query: &Query<'_>) -> Option<Arc<SessionClaims>> {
+    let token = match (request.headers().get(header::AUTHORIZATION), query.first("ticket")) {
+        (Some(value), _) => value.to_str().ok()?.strip_prefix("Bearer ")?,
+        (None, Some(ticket)) => return ticket::redeem(services, ticket),
+        (None, None) => query.first("token")?,
+    };
+    services.tokens.verify_session(token).ok().map(Arc::new)
 }
 
 /// Go's spellings of true; anything else is no.
@@ -194,14 +197,14 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     let registered = services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
     let guard = Registered { services, session: &session };
     // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
-    if registered.is_err() || services.tokens.is_ended(session.claims()) {
+    if registered.is_err() || services.tokens.is_ended(&session.claims()) {
         session.outbound().close(Close::DISCONNECTED);
     }
     // A stop closes every socket that is registered; one that registers afterwards has to see to it itself.
     if lifecycle.is_draining() {
         session.outbound().close(Close::SHUTTING_DOWN);
     }
-    let mut live = LiveSocket::new(socket, session.clone(), timing);
+    let mut live = LiveSocket::new(socket, session.clone(), timing, Expiry::configured(services, &session));
     let end = live.serve(|session, envelope| envelopes::dispatch(services, session, envelope)).await;
     // Others hear of the leave before this client sees its close frame.
     drop(guard);
