@@ -13,6 +13,8 @@ const ROOT = path.resolve(HERE, "../..");
 const TARGET = process.env.CARGO_TARGET_DIR ?? path.join(ROOT, "target");
 const BINARY = path.resolve(process.env.KIZUNA_BIN ?? path.join(TARGET, "debug/kizuna"));
 const PARTS = ["http", "metrics", "dev_provider"];
+// Where a web game lives; the browser's tests answer for it, nothing listens there.
+const WEB_GAME = "http://localhost:4173/play";
 const START_MS = 30_000;
 const STOP_MS = 15_000;
 
@@ -27,7 +29,10 @@ async function start(dataDir) {
   const args = ["serve", "--config", path.join(ROOT, "config.toml"), "--data-dir", dataDir];
   args.push("--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0");
   const server = spawn(BINARY, args, {
-    env: environment({ KIZUNA_DEV_PROVIDER_PORT: "0" }),
+    env: environment({
+      KIZUNA_DEV_PROVIDER_PORT: "0",
+      KIZUNA_LOGIN_RETURN_TO: JSON.stringify([WEB_GAME, "http://127.0.0.1/callback"]),
+    }),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log = [];
@@ -76,7 +81,7 @@ function runTests(files, addresses) {
   // The SDK leaves its timeouts running after an answer has come; without --test-force-exit each file waits for them.
   const runner = spawn(process.execPath, ["--test", "--test-force-exit", "--test-reporter=spec", ...files], {
     cwd: HERE,
-    env: environment({ SDK_SERVER: addresses.http, SDK_PROVIDER: addresses.dev_provider }),
+    env: environment({ SDK_SERVER: addresses.http, SDK_PROVIDER: addresses.dev_provider, SDK_WEB_GAME: WEB_GAME }),
     stdio: ["ignore", "inherit", "inherit"],
   });
   return new Promise((resolve) => runner.once("exit", (status) => resolve(status ?? 1)));
