@@ -10,6 +10,8 @@ import { SERVER_KEY, freshName } from "./support.mjs";
 const SERVER = `http://${process.env.SDK_SERVER}`;
 const PROVIDER = `http://${process.env.SDK_PROVIDER}`;
 const WEB_GAME = process.env.SDK_WEB_GAME;
+// The page of game.html: the whole of what a web game does for its sign-in.
+const GAME = `${WEB_GAME}?server=${encodeURIComponent(SERVER)}`;
 const BASIC = `Basic ${Buffer.from(`${SERVER_KEY}:`).toString("base64")}`;
 const PATIENCE_MS = 15_000;
 
@@ -18,50 +20,6 @@ before(async () => {
   browser = await startBrowser();
 });
 after(() => browser?.close());
-
-/** A web game in one page: the whole of what a game does for its sign-in. */
-const GAME = `<!doctype html><title>A game</title><p id="state">…</p>
-<script type="module">
-const SERVER = ${JSON.stringify(SERVER)}, KEY = ${JSON.stringify(BASIC)};
-const text = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-const random = () => text(crypto.getRandomValues(new Uint8Array(32)));
-const say = (what) => { document.getElementById("state").textContent = what; };
-
-async function begin() {
-  const verifier = random(), state = random();
-  sessionStorage.setItem("login", JSON.stringify({ verifier, state }));
-  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
-  location.href = SERVER + "/bridge/login?" + new URLSearchParams({
-    return_to: location.origin + location.pathname, state,
-    code_challenge: text(new Uint8Array(hash)), code_challenge_method: "S256",
-  });
-}
-
-async function finish(told) {
-  history.replaceState(null, "", location.pathname);
-  const { verifier, state } = JSON.parse(sessionStorage.getItem("login"));
-  sessionStorage.removeItem("login");
-  if (told.get("state") !== state) return say("not mine");
-  if (!told.get("code")) return say("no: " + told.get("error"));
-  const body = JSON.stringify({ code: told.get("code"), code_verifier: verifier });
-  const headers = { authorization: KEY, "content-type": "application/json" };
-  const answer = await fetch(SERVER + "/bridge/session", { method: "POST", headers, body });
-  const session = await answer.json();
-  if (!answer.ok) return say("refused: " + session.message);
-  const socket = new WebSocket(SERVER.replace("http", "ws") + "/ws?format=json&token=" + session.token);
-  socket.onopen = () => say("playing");
-  socket.onerror = () => say("no socket");
-}
-
-const told = new URLSearchParams(location.hash.slice(1));
-if (told.has("state")) finish(told); else begin();
-</script>`;
-
-async function game(options) {
-  const seen = await visitor(browser, options);
-  await seen.page.route(`${WEB_GAME}**`, (route) => route.fulfill({ contentType: "text/html", body: GAME }));
-  return seen;
-}
 
 async function giveName(page, name) {
   await page.waitForURL(`${PROVIDER}/authorize?**`);
@@ -88,8 +46,8 @@ function opens(token) {
 }
 
 test("a web game signs its player in and plays", { timeout: 60_000 }, async () => {
-  const { context, page, visited, faults } = await game();
-  await page.goto(WEB_GAME);
+  const { context, page, visited, faults } = await visitor(browser);
+  await page.goto(GAME);
   await giveName(page, freshName("web"));
   await page.getByText("playing").waitFor({ timeout: PATIENCE_MS });
   assert.equal(page.url(), WEB_GAME, "nothing of the sign-in stays in the address");
@@ -102,8 +60,8 @@ test("a web game signs its player in and plays", { timeout: 60_000 }, async () =
 });
 
 test("the cookie of a sign-in is out of reach for scripts", { timeout: 60_000 }, async () => {
-  const { context, page } = await game();
-  await page.goto(WEB_GAME);
+  const { context, page } = await visitor(browser);
+  await page.goto(GAME);
   await page.waitForURL(`${PROVIDER}/authorize?**`);
   const [cookie] = (await context.cookies()).filter((each) => each.name === "kizuna-login");
   assert.deepEqual([cookie.httpOnly, cookie.sameSite, cookie.path], [true, "Lax", "/bridge"]);
@@ -111,16 +69,13 @@ test("the cookie of a sign-in is out of reach for scripts", { timeout: 60_000 },
 });
 
 test("an address from another browser signs nobody in", { timeout: 60_000 }, async () => {
-  const [attacker, victim] = [await game(), await game()];
-  let stolen;
-  await attacker.page.route(`${SERVER}/bridge/callback**`, (route) => {
-    stolen = route.request().url();
-    return route.abort();
-  });
-  await attacker.page.goto(WEB_GAME);
-  await giveName(attacker.page, freshName("attacker"));
-  while (!stolen) await attacker.page.waitForTimeout(20);
-  await victim.page.goto(stolen);
+  const [attacker, victim] = [await visitor(browser), await visitor(browser)];
+  await attacker.page.goto(GAME);
+  await attacker.page.waitForURL(`${PROVIDER}/authorize?**`);
+  const body = new URL(attacker.page.url()).searchParams;
+  body.set("user", freshName("attacker"));
+  const answer = await fetch(`${PROVIDER}/authorize`, { method: "POST", body, redirect: "manual" });
+  await victim.page.goto(answer.headers.get("location"));
   await victim.page.getByText("was not begun in this browser").waitFor();
   assert.ok(victim.page.url().startsWith(SERVER), "and leads nowhere");
   await Promise.all([attacker.context.close(), victim.context.close()]);
