@@ -59,6 +59,7 @@ pub async fn session_refresh(
     }
     let mut wanted = request.vars;
     let proof = represented(services, chain, wanted.remove(IDENTITY_TOKEN)).await?;
+    revocation::still_counts(services, client, proof.as_ref())?;
     let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
