@@ -323,9 +323,11 @@ async fn reuse_is_found_out_after_a_restart_too() {
     let server = start(server.stop().await, clock.clone()).await;
     let (status, lost) = refresh(&server, &stolen, json!({})).await;
     assert_eq!((status, &part(&lost["refresh_token"], 0)["gen"]), (200, &json!(1)), "the answer may have been lost");
+    let mut socket = server.connect(text(&kept["token"]), "json").await;
     clock.advance_seconds(31);
     let gone = (401, json!({ "code": 16, "message": "Refresh token invalid or expired." }));
     assert_eq!(refresh(&server, &stolen, json!({})).await, gone);
+    assert_eq!(socket.next_close().await, (4402, "session revoked".to_owned()));
     assert_eq!(refresh(&server, &kept, json!({})).await, gone);
     assert_eq!(server.call("GET", "/v2/account", &bearer(&kept), Value::Null).await.0, 401);
     let server = start(server.stop().await, clock).await;
