@@ -73,6 +73,10 @@ pub struct Cells {
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
+    pub revocations: Family<KindLabels, Counter>,
+    pub revoked_sockets: Counter,
+    pub event_tokens: Family<KindLabels, Counter>,
+    pub audit_dropped: Counter,
 }
 
 impl Metrics {
@@ -100,6 +104,10 @@ impl Metrics {
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
+            revocations: Family::default(),
+            revoked_sockets: Counter::default(),
+            event_tokens: Family::default(),
+            audit_dropped: Counter::default(),
         };
         let r = registry.sub_registry_with_prefix("kizuna");
         r.register("http_requests", "HTTP requests answered, by RPC and status", cells.http_requests.clone());
@@ -133,6 +141,14 @@ impl Metrics {
         r.register("hook_failures", "Hooks that refused, failed or panicked, by kind", cells.hook_failures.clone());
         r.register("notices_delivered", "Webhook notices delivered", cells.notices_delivered.clone());
         r.register("notices_dropped", "Webhook notices given up", cells.notices_dropped.clone());
+        r.register("revocations", "Times that sessions were ended, by what ended them", cells.revocations.clone());
+        r.register("revoked_sockets", "Sockets closed because their session was ended", cells.revoked_sockets.clone());
+        r.register(
+            "event_tokens",
+            "Log-out tokens and security event tokens, by outcome (or the step that refused them)",
+            cells.event_tokens.clone(),
+        );
+        r.register("audit_dropped", "Audit events lost: queue full, or file not writable", cells.audit_dropped.clone());
         Self(Arc::new(cells))
     }
 

@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),
@@ -32,6 +32,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("authenticate", "tenancy"),    // an account is of one tenant
     ("links", "replay"),            // or for one link
     ("links", "tenancy"),           // what an account signs in by is of its tenant
+    ("links", "revocation"),        // a link by an identity token that no longer counts is refused
     ("rpc", "connection"),          // a call by which a socket gets a new token
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
     ("login", "authenticate"),      // the sign-in page ends with signing in

@@ -38,8 +38,8 @@ impl fmt::Debug for Secret {
 /// The text of `config.toml`: every key with its meaning and default.
 pub fn reference() -> String {
     use super::{
-        Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password, Runtime, Session,
-        Socket, Store, TrustEntry, Webhook,
+        Audit, Bridge, Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password,
+        Runtime, Session, Socket, Store, TrustEntry, Webhook,
     };
     let mut text = String::new();
     comment(&mut text, Config::ABOUT);
@@ -64,6 +64,8 @@ pub fn reference() -> String {
     section::<Match>(&mut text, "match");
     section::<Runtime>(&mut text, "runtime");
     section::<Metrics>(&mut text, "metrics");
+    section::<Bridge>(&mut text, "bridge");
+    section::<Audit>(&mut text, "audit");
     section::<Logger>(&mut text, "logger");
     text
 }

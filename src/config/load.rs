@@ -1,6 +1,9 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented, Secret, Signing, login_rules::judge_login, trust_rules::judge_trust};
+use super::{
+    AccountId, BackchannelLogout, Config, Documented, Secret, Signing, login_rules::judge_login,
+    trust_rules::judge_trust,
+};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -104,6 +107,7 @@ impl Config {
             (self.identity.jwks_max_bytes, "identity.jwks_max_bytes"),
             (self.identity.jwks_max_keys, "identity.jwks_max_keys"),
             (self.password.queue_size, "password.queue_size"),
+            (self.audit.queue_size, "audit.queue_size"),
             (self.session.max_tickets, "session.max_tickets"),
             (self.session.max_tickets_per_user, "session.max_tickets_per_user"),
             (self.r#match.max_per_session, "match.max_per_session"),
@@ -124,6 +128,20 @@ impl Config {
             check(value >= 1, path, "1 or more")?;
         }
         check(is_plain_name(&self.store.file), "store.file", "the name of a file in data_dir, without a path")?;
+        let audit = &self.audit;
+        check(
+            is_plain_name(&audit.file) && audit.file != self.store.file,
+            "audit.file",
+            "the name of a file of its own in data_dir, without a path",
+        )?;
+        check(audit.max_bytes >= 1, "audit.max_bytes", "1 or more")?;
+        check(audit.keep_files <= 1_000, "audit.keep_files", "0 to 1000")?;
+        let admin_key = self.bridge.admin_key.expose();
+        check(
+            admin_key.is_empty() || admin_key.len() >= 16,
+            "bridge.admin_key",
+            "16 characters or more, or none at all (try: openssl rand -hex 32)",
+        )?;
         check(
             self.socket.ping_period_ms < self.socket.pong_wait_ms,
             "socket.ping_period_ms",
@@ -198,6 +216,14 @@ impl Config {
             "identity.jwks_max_age_sec",
             "identity.jwks_refresh_sec or more",
         )?;
+        check((60..=30 * 86_400).contains(&identity.event_max_age_sec), "identity.event_max_age_sec", "60 to 2592000")?;
+        for (index, entry) in identity.trust.iter().enumerate() {
+            check(
+                entry.backchannel_logout == BackchannelLogout::Off || !entry.audience.any_of.is_empty(),
+                &format!("identity.trust[{index}].backchannel_logout"),
+                "\"off\" while audience.any_of is empty: log-out tokens are for one of these clients",
+            )?;
+        }
         judge_trust(&identity.trust, identity.jwks_allow_loopback_http)?;
         let bare = self.identity.trust.iter().any(|entry| entry.account_id == AccountId::Sub);
         check(

@@ -19,10 +19,13 @@ pub use load::{ConfigError, Overrides};
 pub use login::{Login, LoginClient};
 pub use private_file::write_private;
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Replay, Runtime, Session, Signing, SigningKey,
-    Socket, Store, Tenancy, Webhook, WebhookStage,
+    Audit, Bridge, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Replay, Runtime, Session, Signing,
+    SigningKey, Socket, Store, Tenancy, Webhook, WebhookStage,
 };
-pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, NonceRule, Preset, TokenType, TrustEntry};
+pub use trust::{
+    AccountId, Algorithm, Audience, AudienceClaim, BackchannelLogout, KeySource, NonceRule, Preset, TokenType,
+    TrustEntry,
+};
 pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};
 pub use trust_presets::{ExactIssuer, TENANT_PLACEHOLDER};
 pub use trust_rules::{is_loopback, judge_trust, key_set_address, may_fetch, subject_namespaces};
@@ -65,6 +68,10 @@ section! {
         runtime: Runtime = Runtime::default(),
         /// Prometheus metrics.
         metrics: Metrics = Metrics::default(),
+        /// What other servers tell the identity bridge.
+        bridge: Bridge = Bridge::default(),
+        /// The audit log.
+        audit: Audit = Audit::default(),
         /// Logs.
         logger: Logger = Logger::default(),
     }

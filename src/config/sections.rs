@@ -157,8 +157,8 @@ section! {
         max_vars: usize = 64,
         /// Bytes of one such variable, name and value together; more are answered 400, code 3.
         max_var_bytes: usize = 1_024,
-        /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
-        /// single_session, is answered 503, code 14.
+        /// Logged-out tokens, users and groups, and event tokens to remember until they have expired; one more log-out, ban,
+        /// deletion, event, or sign-in with single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,
         /// True: a user's newest socket closes the older ones.
         single_socket: bool = false,
@@ -166,6 +166,8 @@ section! {
         single_match: bool = false,
         /// True: signing in ends the user's earlier tokens.
         single_session: bool = false,
+        /// True: sockets whose session is logged out are closed, with code 4402. False: they live on, as with Nakama.
+        close_on_logout: bool = true,
         /// True: a socket is closed with 4401 when its session token ends, unless the token's chain is refreshed or a new token is
         /// sent over the socket before that (docs/connection.md). False, as in Nakama: a token is looked at when a socket opens.
         close_on_expiry: bool = false,
@@ -238,6 +240,8 @@ section! {
         jwks_unknown_key_wait_sec: u64 = 10,
         /// Allow key sets over plain http from this machine (loopback addresses only).
         jwks_allow_loopback_http: bool = false,
+        /// Oldest log-out token or security event token that is taken, in seconds since its `iat`. Its id is remembered for as long.
+        event_max_age_sec: u64 = 86_400,
         /// Trust entries; see [[identity.trust]] below.
         trust: Vec<TrustEntry> = Vec::new(),
     }
@@ -365,6 +369,31 @@ section! {
         address: String = "127.0.0.1".into(),
         /// Port; 0 takes a free one.
         port: u16 = 7354,
+    }
+}
+
+section! {
+    /// What servers of yours and identity providers tell the bridge (docs/revocation.md).
+    Bridge {
+        /// Key for POST /bridge/revoke, as Authorization: Bearer. Empty: that route answers 404.
+        admin_key: Secret = "".into(),
+    }
+}
+
+section! {
+    /// The audit log: sign-ins, refusals, ended sessions; one JSON object a line. It names users, trust entries and addresses,
+    /// and never holds a token or a claim.
+    Audit {
+        /// True: keep it.
+        enabled: bool = true,
+        /// File name inside data_dir; older ones stand beside it as file.1, file.2 and so on.
+        file: String = "audit.log".into(),
+        /// Bytes after which a new file is begun.
+        max_bytes: u64 = 67_108_864,
+        /// Older files to keep.
+        keep_files: u32 = 5,
+        /// Events that may wait to be written; more are dropped and counted in kizuna_audit_dropped.
+        queue_size: usize = 16_384,
     }
 }
 

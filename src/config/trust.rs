@@ -1,6 +1,7 @@
 //! Trust entries: whose identity tokens are accepted, and what must be in them. The judgement is in `identity`.
 
 use super::{
+    document::Secret,
     sections::section,
     trust_mapping::{ClaimPath, TenantRule, VarRule},
 };
@@ -75,7 +76,27 @@ section! {
         /// True: a session from this entry is refreshed only with a current identity token of the same player, sent as the variable
         /// `idp.token`; see docs/sessions.md.
         represent_at_refresh: bool = false,
+        /// Log-out tokens of OIDC Back-Channel Logout at POST /bridge/backchannel-logout, for the clients of `audience.any_of`:
+        /// "off"; "session" ends the sign-in that the token names by `sid` (the player's every session where it names none);
+        /// "player" always ends every session of the player: right where identity tokens carry no `sid`.
+        backchannel_logout: BackchannelLogout = BackchannelLogout::Off,
+        /// Values of `aud` in security event tokens (OpenID Shared Signals) of this issuer to take at POST /bridge/events. Empty: none
+        /// is taken.
+        events_audience: Vec<String> = Vec::new(),
+        /// What the Authorization header of such a delivery must be; "" looks at none.
+        events_authorization: Secret = "".into(),
     }
+}
+
+/// Whose sessions a log-out token ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the variants are the configuration's words")]
+pub enum BackchannelLogout {
+    #[default]
+    Off,
+    Session,
+    Player,
 }
 
 /// Where a trust entry's keys come from. Exactly one is set; an empty `url` means the issuer's own address.

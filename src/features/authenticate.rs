@@ -6,6 +6,7 @@ use super::{
     revocation, rules, session, tenancy,
 };
 use crate::{
+    audit::Event,
     config::Secret,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
@@ -100,6 +101,7 @@ async fn sign_in(
     rules::vars_fit(&request.vars, &services.config.session)?;
     let context = client.hook_context();
     let request = services.hooks.before(&context, request).await?;
+    revocation::still_counts(services, client, request.identity.as_deref())?;
     let tenant = tenancy::of_request(services, &request)?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
@@ -115,6 +117,7 @@ async fn sign_in(
         Admitted::Now(account) => (account, opening, true),
         Admitted::Again(account, earlier) => (account, earlier, false),
     };
+    revocation::still_counts(services, client, request.identity.as_deref())?;
     if services.config.session.single_session {
         revocation::end_older(services, account.user_id, opening.token_id).await?;
     }
@@ -122,6 +125,14 @@ async fn sign_in(
     session::note_length(services, &pair, origin.as_ref())?;
     if is_new {
         services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
+        services.audit.record(Event::SignIn {
+            user_id: account.user_id,
+            method: request.method.as_str(),
+            entry: origin.as_ref().map(|origin| Arc::clone(&origin.entry)),
+            tenant: origin.as_ref().and_then(|origin| origin.tenant.clone()),
+            created: account.created,
+            address: client.address,
+        });
         services.hooks.after(context, request, &account).await;
     }
     Ok(api::Session { created: account.created, token: pair.token, refresh_token: pair.refresh_token })

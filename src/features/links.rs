@@ -1,6 +1,6 @@
 //! Linking and unlinking what the caller's account signs in by (spec/auth-and-accounts.md section 16).
 
-use super::{Caller, Services, replay, rules, tenancy};
+use super::{Caller, Services, replay, revocation, rules, tenancy};
 use crate::{
     config::Secret,
     error::Error,
@@ -135,6 +135,7 @@ impl<'a> Hooked<'a> {
         request.vars = rules::client_vars(request.vars, &services.metrics);
         let context = caller.hook_context();
         let request = services.hooks.before(&context, request).await?;
+        revocation::still_counts(services, &caller.client, request.identity.as_deref())?;
         if links && tenancy::of_request(services, &request)? != caller.tenant {
             return Err(Error::permission_denied("The identity token is of another tenant."));
         }

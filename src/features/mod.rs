@@ -24,6 +24,7 @@ mod hooked_tests;
 pub(crate) mod testing;
 
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
@@ -68,6 +69,8 @@ pub struct Services {
     pub tickets: Tickets,
     /// Who is connected.
     pub realtime: Realtime,
+    /// What is written down of sign-ins, refusals and ended sessions.
+    pub audit: Audit,
 }
 
 /// Who sends a request, before anything is known of the person: the network's view.

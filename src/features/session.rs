@@ -2,10 +2,11 @@
 
 use super::{Caller, Client, Services, login, revocation, rules, tenancy};
 use crate::{
+    audit::{Event, Source},
     error::Error,
     identity::{
         RESERVED_VARS, RefreshRule, VerifiedIdentity,
-        session::{Kind, Origin, RefreshToken, Renewal, SessionClaims, TokenPair, TooLarge},
+        session::{Origin, RefreshToken, Renewal, SessionClaims, TokenPair, TooLarge},
     },
     store::{Identifier, Presented, Rotation},
 };
@@ -37,7 +38,7 @@ pub fn caller(services: &Services, client: Client, token: &str) -> Result<(Calle
 /// the identity token that its trust entry asks for; 403 for a banned and 404 for a deleted account; 503 when a limit is reached.
 pub async fn session_refresh(
     services: &Services,
-    _client: &Client,
+    client: &Client,
     request: api::SessionRefreshRequest,
 ) -> Result<api::Session, Error> {
     if request.token.is_empty() {
@@ -45,6 +46,7 @@ pub async fn session_refresh(
     }
     let presented = services.tokens.verify_refresh(&request.token).map_err(|reason| {
         tracing::debug!(%reason, "a refresh token is refused");
+        services.audit.record(Event::RefreshRefused { user_id: None, why: reason.as_str(), address: client.address });
         Error::unauthenticated(REFUSED)
     })?;
     let chain = &presented.claims;
@@ -185,8 +187,7 @@ async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Er
 async fn end_reused(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
     services.metrics.refresh_reuses.inc();
     tracing::warn!(user = %chain.user_id, "a refresh token was used twice; its session is ended");
-    let both = [Kind::Session, Kind::Refresh].into_iter();
-    revocation::revoke(services, both.filter_map(|kind| services.tokens.token(kind, chain)).collect()).await
+    revocation::end_chain(services, chain, Source::Reuse).await
 }
 
 /// The client's new variables, if it sends any, with those that came from the identity token, the newest one that was presented.

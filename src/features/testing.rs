@@ -4,6 +4,7 @@ use super::{
     Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session, ticket::Tickets,
 };
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::Config,
     error::Error,
@@ -138,6 +139,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         login,
         tokens,
         hooks,
+        audit: Audit::off(),
     }
 }
 

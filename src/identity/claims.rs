@@ -55,7 +55,7 @@ fn judge_sign_in(claims: &Map<String, Value>, entry: &Entry, now: i64) -> Result
 }
 
 /// A NumericDate (RFC 7519 section 2): a number, possibly with a fraction, which is cut off.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Reason> {
+pub(super) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Reason> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let number = value.as_f64().ok_or(Reason::TimeForm)?;
     if !(0.0..=LAST_SECOND).contains(&number) {
@@ -124,7 +124,7 @@ pub(super) fn is_kind(token: &ParsedToken<'_>, wanted: &TokenType) -> bool {
 }
 
 /// Media types differ neither by case nor by a left-out `application/` (RFC 7515 section 4.1.9).
-fn media_type(typ: &str) -> String {
+pub(super) fn media_type(typ: &str) -> String {
     let lower = typ.to_ascii_lowercase();
     lower.strip_prefix("application/").map_or_else(|| lower.clone(), str::to_owned)
 }

@@ -7,6 +7,7 @@
 
 mod claims;
 mod discovery;
+mod event;
 mod explain;
 mod fetch;
 mod jwks;
@@ -27,6 +28,7 @@ mod trust;
 mod username;
 mod verify;
 
+pub use event::{Ends, EventKind, Named, VerifiedEvent};
 pub use explain::{Explanation, NoNetwork};
 pub use fetch::{FetchError, HttpFetcher, KeyFetcher};
 pub use jwt::{MAX_HEADER_BYTES, MAX_KEY_ID_BYTES, ParsedToken, parse_token};

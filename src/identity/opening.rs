@@ -58,6 +58,7 @@ impl Verifier {
             by_issuer: by_issuer(&entries),
             entries,
             max_token_bytes: config.max_token_bytes,
+            event_max_age: i64::try_from(config.event_max_age_sec).unwrap_or(i64::MAX / 4),
             warn_token_bytes: config.warn_token_bytes,
             warned: AtomicI64::new(i64::MIN),
             // Nobody has to foresee a key that ends with the process.

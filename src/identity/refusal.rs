@@ -27,6 +27,8 @@ pub enum Step {
     Nonce,
     /// Whether it was presented before, where `identity.replay` asks. Judged at the sign-in, after all else.
     Replay,
+    /// Whether what it proves still counts.
+    Revoked,
 }
 
 impl Step {
@@ -56,6 +58,7 @@ impl Step {
             Self::Claims => "claims",
             Self::Nonce => "nonce",
             Self::Replay => "replay",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -171,6 +174,10 @@ reasons! {
     TooManyNonces = Nonce, "too many nonces are remembered";
     /// It has opened a session before, and `identity.replay` lets it open no other.
     Replayed = Replay, "the token was used before";
+    /// Older than the end of its player's, sign-in's, tenant's or issuer's sessions.
+    Revoked = Revoked, "the token is older than the end of its player's sessions";
+    /// An event token lacks `jti`, `events`, or whom it is about, or has what it must not have.
+    EventForm = Subject, "the event is malformed";
 }
 
 /// Whether the token is at fault, or we.

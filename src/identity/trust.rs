@@ -1,6 +1,7 @@
 //! Trust entries made ready: what the configuration says, in the form in which tokens are judged by it.
 
 use super::{
+    event::EventRules,
     jwks::KeySet,
     mapping::Mapping,
     metrics::{Metrics, Sizes},
@@ -59,6 +60,8 @@ pub(super) struct Entry {
     /// Lengths of accepted tokens.
     pub(super) sizes: Sizes,
     pub(super) represent_at_refresh: bool,
+    /// Which event tokens it takes.
+    pub(super) events: EventRules,
 }
 
 impl Entry {
@@ -83,6 +86,7 @@ impl Entry {
             max_age: (config.max_age_sec > 0).then(|| seconds(config.max_age_sec)),
             max_auth_age: (config.max_auth_age_sec > 0).then(|| seconds(config.max_auth_age_sec)),
             max_lifetime: seconds(config.max_lifetime_sec),
+            events: EventRules::new(config),
             prefix: (config.account_id == AccountId::Prefixed).then(|| prefix_name.into()),
             subject: config.subject.clone(),
             mapping: Mapping::new(config, max_vars_bytes),

@@ -118,6 +118,7 @@ pub struct Verifier {
     pub(super) warn_token_bytes: usize,
     /// When a large token was last warned of, in seconds since 1970.
     pub(super) warned: AtomicI64,
+    pub(super) event_max_age: i64,
     pub(super) under_way: Semaphore,
     /// Those who wait for keys: apart from `under_way`, so that an issuer that hangs does not stop tokens whose keys are here.
     pub(super) waiting: Semaphore,
@@ -254,7 +255,7 @@ impl Verifier {
     }
 
     /// The token's algorithm, if any entry allows it: `none` and its like end here.
-    fn algorithm(&self, token: &ParsedToken<'_>) -> Result<Algorithm, Reason> {
+    pub(super) fn algorithm(&self, token: &ParsedToken<'_>) -> Result<Algorithm, Reason> {
         let algorithm = match token.algorithm() {
             Some("RS256") => Algorithm::RS256,
             Some("ES256") => Algorithm::ES256,

@@ -87,6 +87,15 @@ pub(super) fn http_key_or_session(
     session::caller(services, client, token).map(|(caller, _)| Some(caller))
 }
 
+/// Checks the key of the operator's own servers (`bridge.admin_key`), which must not be empty.
+pub(super) fn admin(headers: &HeaderMap, key: &str) -> Result<(), Error> {
+    match authorization(headers) {
+        Given::Once(header) if bearer(header).is_some_and(|given| is_same(given.as_bytes(), key)) => Ok(()),
+        Given::Never => Err(Error::unauthenticated("Admin key required")),
+        Given::Once(_) | Given::Repeatedly => Err(Error::unauthenticated("Admin key invalid")),
+    }
+}
+
 /// The token of a `Bearer` header. The scheme is case-sensitive and followed by one space.
 pub(super) fn bearer(header: &HeaderValue) -> Option<&str> {
     header.to_str().ok()?.strip_prefix("Bearer ")

@@ -71,6 +71,21 @@ pub enum TokenRefusal {
     Revoked,
 }
 
+impl TokenRefusal {
+    /// The check in a word: for the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Claims => "claims",
+            Self::Expired => "expired",
+            Self::NoTenant => "tenant",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// What goes into a token.
 pub(super) struct Claims<'a> {
     pub(super) token_id: Option<Uuid>,

@@ -11,6 +11,7 @@ mod match_token;
 mod origin;
 mod pem;
 mod revocation;
+mod scoped;
 mod signing;
 
 pub use budget::TooLarge;
@@ -381,7 +382,7 @@ impl SessionTokens {
 
     /// Remembers a revocation that is on disk, or was found there at the start.
     pub fn apply(&self, revocation: Revocation) {
-        if let Revocation::UserBefore { before, .. } = revocation {
+        if let Revocation::UserBefore { before, .. } | Revocation::ScopeBefore { before, .. } = revocation {
             self.0.entropy.order_after(before);
         }
         self.0.denied.add(revocation);

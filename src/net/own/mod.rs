@@ -4,6 +4,7 @@
 mod form;
 mod login;
 mod nonce;
+mod revocation;
 mod sessions;
 mod table;
 mod ticket;

@@ -1,6 +1,6 @@
 //! The rows of our own routes.
 
-use super::{OwnAnswer, OwnCall, OwnRoute, login, nonce, sessions, ticket, token};
+use super::{OwnAnswer, OwnCall, OwnRoute, login, nonce, revocation, sessions, ticket, token};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
@@ -16,6 +16,9 @@ pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
     row("POST", "/bridge/device", "BridgeDevice", TAKES_A_BODY, login::device_typed),
     row("GET", "/bridge/style.css", "BridgeStyle", NO_BODY, login::style),
     row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::issue),
+    row("POST", "/bridge/revoke", "BridgeRevoke", TAKES_A_BODY, revocation::revoke),
+    row("POST", "/bridge/backchannel-logout", "BridgeBackchannelLogout", TAKES_A_BODY, revocation::backchannel_logout),
+    row("POST", "/bridge/events", "BridgeEvents", TAKES_A_BODY, revocation::events),
 ];
 
 const TAKES_A_BODY: bool = true;
