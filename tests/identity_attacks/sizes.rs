@@ -29,7 +29,7 @@ fn identity_token(change: &Value) -> usize {
 }
 
 fn session_token(vars: &[(&str, String)], origin: bool) -> usize {
-    let tokens = SessionTokens::new(&config::Session::default(), Clock::manual(NOW), Entropy::seeded(1));
+    let tokens = SessionTokens::new(&config::Config::default(), Clock::manual(NOW), Entropy::seeded(1));
     let vars: BTreeMap<_, _> = vars.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let origin = origin.then(|| Origin {
         entry: "cognito".into(),
