@@ -7,7 +7,7 @@ mod expiring;
 mod renewal;
 mod return_to;
 
-use super::{Client, Services, authenticate, session};
+use super::{Client, Services, authenticate};
 use crate::{
     clock::{Clock, Entropy},
     config::{self, Config, ConfigError, LoginClient, Secret},
@@ -389,7 +389,8 @@ async fn sign_in(services: &Services, client: &Client, proof: Proof) -> Result<a
     let subject = identity.subject.clone();
     let session = authenticate::authenticate_verified(services, client, identity).await?;
     if let Some(token) = refresh_token.filter(|_| provider.renew) {
-        let (_, claims) = session::caller(services, *client, &session.token)?;
+        let claims = services.tokens.verify_session(&session.token);
+        let claims = claims.map_err(|_| Error::unauthenticated("This sign-in has been ended meanwhile."))?;
         renewal::keep(services, provider, &claims, &subject, &token).await?;
     }
     Ok(session)
