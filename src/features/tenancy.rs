@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     hooks::{AuthenticateRequest, Method},
     identity::{Tenant, VerifiedIdentity},
-    store::User,
+    store::{StoreError, User},
 };
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ pub(super) fn stays(services: &Services, tenant: Tenant, identity: &VerifiedIden
 /// 403 for an account of another tenant.
 pub(super) async fn admit(services: &Services, user_id: Uuid, tenant: Tenant) -> Result<(), Error> {
     let Some(key) = tenant.key() else { return Ok(()) };
-    let failed = |error: crate::store::StoreError| error.into_error(LOOKUP_FAILED);
+    let failed = |error: StoreError| error.into_error(LOOKUP_FAILED);
     let bound = match services.store.tenant_of(user_id).map_err(failed)? {
         Some(bound) => bound,
         None => services.store.bind_tenant(user_id, key.to_u128()).await.map_err(failed)?,
