@@ -2,7 +2,8 @@
 //
 //   node run.mjs [FILE...]      KIZUNA_BIN names the binary; target/debug/kizuna if unset
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -22,12 +23,26 @@ function environment(extra) {
   return { ...Object.fromEntries(inherited), ...extra };
 }
 
+/** Serves the page of a web game, on a free port: its address, and how to end it. */
+async function serveGame() {
+  const page = await readFile(path.join(HERE, "game.html"));
+  const listener = createServer((request, response) => {
+    const known = request.url.startsWith("/play");
+    response.writeHead(known ? 200 : 204, { "content-type": "text/html; charset=utf-8" }).end(known ? page : undefined);
+  });
+  await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  return { url: `http://127.0.0.1:${listener.address().port}/play`, end: () => listener.close() };
+}
+
 /** Starts the server and waits until it has said where it listens. */
-async function start(dataDir) {
+async function start(dataDir, game) {
   const args = ["serve", "--config", path.join(ROOT, "config.toml"), "--data-dir", dataDir];
   args.push("--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0");
   const server = spawn(BINARY, args, {
-    env: environment({ KIZUNA_DEV_PROVIDER_PORT: "0" }),
+    env: environment({
+      KIZUNA_DEV_PROVIDER_PORT: "0",
+      KIZUNA_LOGIN_RETURN_TO: JSON.stringify([game, "http://127.0.0.1/callback"]),
+    }),
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log = [];
@@ -72,11 +87,11 @@ function describe(outcome) {
 }
 
 /** Runs node's own test runner over the files; answers its exit status. */
-function runTests(files, addresses) {
+function runTests(files, addresses, game) {
   // The SDK leaves its timeouts running after an answer has come; without --test-force-exit each file waits for them.
   const runner = spawn(process.execPath, ["--test", "--test-force-exit", "--test-reporter=spec", ...files], {
     cwd: HERE,
-    env: environment({ SDK_SERVER: addresses.http, SDK_PROVIDER: addresses.dev_provider }),
+    env: environment({ SDK_SERVER: addresses.http, SDK_PROVIDER: addresses.dev_provider, SDK_WEB_GAME: game }),
     stdio: ["ignore", "inherit", "inherit"],
   });
   return new Promise((resolve) => runner.once("exit", (status) => resolve(status ?? 1)));
@@ -86,19 +101,21 @@ async function main() {
   const named = process.argv.slice(2);
   const files = named.length > 0 ? named : (await readdir(HERE)).filter((name) => name.endsWith(".test.mjs")).sort();
   const dataDir = await mkdtemp(path.join(tmpdir(), "kizuna-sdk-"));
+  const game = await serveGame();
   try {
-    const running = await start(dataDir);
+    const running = await start(dataDir, game.url);
     for (const signal of ["SIGINT", "SIGTERM"]) {
       process.once(signal, () => {
         running.server.kill("SIGKILL");
         process.exit(1);
       });
     }
-    const status = await runTests(files, running.addresses);
+    const status = await runTests(files, running.addresses, game.url);
     const clean = await stop(running);
     if (status !== 0 || !clean) console.error(`--- the server's log\n${running.log.slice(-200).join("\n")}`);
     return status === 0 && clean ? 0 : 1;
   } finally {
+    game.end();
     await rm(dataDir, { recursive: true, force: true });
   }
 }
