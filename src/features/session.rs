@@ -122,7 +122,6 @@ async fn represented(
         tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
         return Err(Error::unauthenticated("Identity token refused."));
     }
-    tenancy::stays(services, chain.tenant, &identity)?;
     Ok(Some(identity))
 }
 

@@ -5,7 +5,7 @@ use super::Services;
 use crate::{
     error::Error,
     hooks::{AuthenticateRequest, Method},
-    identity::{Tenant, VerifiedIdentity},
+    identity::Tenant,
     store::{StoreError, User},
 };
 use uuid::Uuid;
@@ -34,18 +34,6 @@ pub(super) fn of_request(services: &Services, request: &AuthenticateRequest) -> 
     judge_method(services, request.method)?;
     let named = request.identity.as_ref().and_then(|identity| identity.tenant.as_deref());
     named.map(Tenant::named).ok_or_else(|| Error::permission_denied("The identity token names no tenant."))
-}
-
-/// Whether an identity token that comes with a refresh names the tenant of its session.
-///
-/// # Errors
-/// 403 when it names another or none, with tenancy on.
-pub(super) fn stays(services: &Services, tenant: Tenant, identity: &VerifiedIdentity) -> Result<(), Error> {
-    let named = identity.tenant.as_deref().map_or(Tenant::NONE, Tenant::named);
-    match services.config.tenancy.enabled && named != tenant {
-        true => Err(Error::permission_denied("The identity token names another tenant than the session's.")),
-        false => Ok(()),
-    }
 }
 
 /// Whether an account is one of `tenant`. An account from before tenancy was switched on becomes one of the first tenant that its
