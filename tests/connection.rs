@@ -29,7 +29,7 @@ async fn a_ticket_opens_one_socket_and_no_second() {
     let (status, answer) = ticket(&server, text(&session["token"])).await;
     assert_eq!((status, &answer["expires_in"]), (200, &json!(30)), "{answer}");
     let query = format!("ticket={}&format=json", text(&answer["ticket"]));
-    let mut socket = server.try_connect(&query, &[]).await.ok().expect("the first gets in");
+    let mut socket = server.try_connect(&query, &[]).await.expect("the first gets in");
     assert_eq!(socket.ask(json!({ "cid": "1", "ping": {} })).await, json!({ "cid": "1", "pong": {} }));
     let refused = server.try_connect(&query, &[]).await.err().expect("the second does not");
     assert_eq!(refused, (401, "Missing or invalid token\n".into()));

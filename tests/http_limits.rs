@@ -16,7 +16,7 @@ fn custom(body: &str) -> String {
 }
 
 fn body_of(size: usize) -> String {
-    let frame = r#"{"id":"abcdefgh","vars":{"k":""}}"#;
+    let frame = r#"{"id":"abcdefgh","unknown":""}"#;
     frame.replace(r#""""#, &format!("\"{}\"", "v".repeat(size - frame.len())))
 }
 

@@ -115,7 +115,7 @@ async fn no_credential_is_in_the_log_at_any_level() {
     let (status, answer) = call(http, "/v2/session/ticket", &bearer, Value::Null).await;
     assert_eq!(status, 200, "{answer}");
     let ticket = secrets.keep("ticket", text(&answer["ticket"]));
-    let mut socket = open_socket(http, &format!("ticket={ticket}"), &[]).await.ok().expect("by ticket");
+    let mut socket = open_socket(http, &format!("ticket={ticket}"), &[]).await.expect("by ticket");
     assert_eq!(open_socket(http, &format!("ticket={ticket}"), &[]).await.err().expect("used").0, 401);
     let update = json!({ "cid": "1", "rpc": { "id": "session_update", "payload": newer } });
     let mut answer = socket.ask(update).await;

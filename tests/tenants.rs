@@ -2,38 +2,15 @@
 
 mod common;
 
-use async_trait::async_trait;
 use common::{PATIENCE, SERVER_KEY, Socket, TestServer, issuer::Issuer, text};
 use futures_util::StreamExt;
 use kizuna::{
-    clock::Clock,
-    config::{self, Config},
-    error::Error,
-    hooks::{AuthenticateRequest, BeforeAuthenticate, HookContext},
-    identity::{Metrics, Tenant, Verifier},
+    config::{Config, TenantRule, TrustEntry},
+    identity::Tenant,
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-
-/// A bridge that takes the tenant from the claim `tenant`.
-struct TenantBridge(Arc<Verifier>);
-
-#[async_trait]
-impl BeforeAuthenticate for TenantBridge {
-    fn name(&self) -> &str {
-        "tenants"
-    }
-
-    async fn before(&self, _: &HookContext, mut request: AuthenticateRequest) -> Result<AuthenticateRequest, Error> {
-        let mut identity = self.0.verify(&request.id).await?;
-        identity.tenant = identity.claims.get("tenant").and_then(Value::as_str).map(str::to_owned);
-        request.id.clone_from(&identity.account_id);
-        request.identity = Some(Arc::new(identity));
-        Ok(request)
-    }
-}
 
 struct World {
     server: TestServer,
@@ -46,15 +23,15 @@ impl World {
     }
 
     async fn start_in(folder: tempfile::TempDir, issuer: Issuer, change: impl FnOnce(&mut Config)) -> Self {
-        let trust = config::Identity { trust: vec![issuer.inline("idp")], ..config::Identity::default() };
-        let verifier = Verifier::new(&trust, &[], Clock::system(), Metrics::default()).expect("it fits");
+        let tenant = TenantRule { claims: vec!["tenant".into()], ..TenantRule::default() };
+        let entry = TrustEntry { tenant, ..issuer.inline("idp") };
         let configure = |config: &mut Config| {
             config.tenancy.enabled = true;
-            config.hooks.before = vec!["tenants".into()];
+            config.identity.trust = vec![entry];
             config.session.token_expiry_sec = 3_600;
             change(config);
         };
-        let server = TestServer::start_built(folder, configure, |server| server.before(TenantBridge(verifier))).await;
+        let server = TestServer::start_in(folder, configure).await;
         Self { server, issuer }
     }
 
@@ -225,7 +202,7 @@ async fn a_match_of_another_tenant_is_not_there() {
     // A ticket keeps the wall.
     let (_, ticket) = world.server.call("POST", "/v2/session/ticket", &eve.bearer, Value::Null).await;
     let query = format!("ticket={}&format=json", text(&ticket["ticket"]));
-    let mut by_ticket = world.server.try_connect(&query, &[]).await.ok().expect("opened");
+    let mut by_ticket = world.server.try_connect(&query, &[]).await.expect("opened");
     let (other, _) = bobs.create_match().await;
     let refused = by_ticket.ask(json!({ "cid": "1", "match_join": { "match_id": other } })).await;
     assert_eq!(refused["error"]["message"], "Match not found");
@@ -281,10 +258,14 @@ async fn lookups_find_the_own_tenant_alone() {
 async fn who_proves_no_tenant_does_not_get_in() {
     let world = World::start().await;
     let message = |(status, answer): (u16, Value)| (status, text(&answer["message"]).to_owned());
-    for none in [Value::Null, json!(7), json!(["acme"])] {
+    for none in [Value::Null, json!(7), json!(["acme", "evil"])] {
         let answer = world.try_sign_in("nobody-at-all", none, "").await;
-        assert_eq!(message(answer), (403, "The identity token names no tenant.".into()));
+        assert_eq!(message(answer), (401, "Identity token refused.".into()), "the entry asks for one");
     }
+    // Where nobody is trusted, or a provider that says nothing of tenants, nobody gets in at all.
+    let bare = TestServer::start_with(|config| config.tenancy.enabled = true).await;
+    let answer = bare.call("POST", "/v2/account/authenticate/custom", SERVER_KEY, json!({ "id": "plain-id" })).await;
+    assert_eq!(message(answer), (403, "The identity token names no tenant.".into()));
     let others = [
         ("device", json!({ "id": "device-0000-0001" })),
         ("email", json!({ "email": "ann@example.com", "password": "long-enough" })),
@@ -328,13 +309,43 @@ async fn an_account_stays_with_its_tenant() {
     assert_eq!(status, 200, "{refreshed}");
     let claims = world.server.running.services().tokens.verify_session(text(&refreshed["token"])).expect("good");
     assert_eq!(claims.tenant, Tenant::named("acme"));
+    // Nor does a current identity token of another tenant, sent along, move it.
+    let moved = world.issuer.token("another-subject", &json!({ "tenant": "evil" }));
+    let body = json!({ "token": refreshed["refresh_token"], "vars": { "idp.token": moved } });
+    let (status, answer) = world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body).await;
+    assert_eq!((status, text(&answer["message"])), (401, "Identity token refused."));
+}
+
+#[tokio::test]
+async fn without_tenancy_tenants_are_names_and_no_walls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let issuer = Issuer::new("https://idp.example");
+    let world = World::start_in(folder, issuer, |config| config.tenancy.enabled = false).await;
+    for (name, tenant) in [("ann-of-acme", "acme"), ("eve-of-evil", "evil")] {
+        assert_eq!(world.try_sign_in(name, json!(tenant), name).await.0, 200);
+    }
+    let (_, ann) = world.try_sign_in("ann-of-acme", json!("acme"), "").await;
+    let (_, eve) = world.try_sign_in("eve-of-evil", json!("evil"), "").await;
+    let mut anns = world.server.connect(text(&ann["token"]), "json").await;
+    let mut eves = world.server.connect(text(&eve["token"]), "json").await;
+    let (id, _) = anns.create_match().await;
+    eves.join_match(&id).await;
+    let path = "/v2/user?usernames=ann-of-acme";
+    let bearer = format!("Bearer {}", text(&eve["token"]));
+    let (_, found) = world.server.call("GET", path, &bearer, Value::Null).await;
+    assert_eq!(found["users"][0]["username"], "ann-of-acme");
+    assert_eq!(world.try_sign_in("ann-of-acme", json!("evil"), "").await.0, 200, "the name may change");
 }
 
 #[tokio::test]
 async fn switched_on_later_it_refuses_older_tokens_and_takes_accounts_on() {
     let issuer = Issuer::new("https://idp.example");
     let folder = tempfile::tempdir().expect("a folder");
-    let world = World::start_in(folder, issuer, |config| config.tenancy.enabled = false).await;
+    let off = |config: &mut Config| {
+        config.tenancy.enabled = false;
+        config.identity.trust[0].tenant = TenantRule::default();
+    };
+    let world = World::start_in(folder, issuer, off).await;
     let (status, old) = world.try_sign_in("ann-of-acme", Value::Null, "").await;
     assert_eq!(status, 200, "{old}");
     let bearer = format!("Bearer {}", text(&old["token"]));

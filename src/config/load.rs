@@ -225,6 +225,14 @@ impl Config {
             )?;
         }
         judge_trust(&identity.trust, identity.jwks_allow_loopback_http)?;
+        for (index, entry) in identity.trust.iter().enumerate() {
+            let named = !self.tenancy.enabled || !entry.tenant.is_none();
+            check(
+                named,
+                &format!("identity.trust[{index}].tenant"),
+                "a rule in every entry, since tenancy.enabled is true",
+            )?;
+        }
         let bare = self.identity.trust.iter().any(|entry| entry.account_id == AccountId::Sub);
         check(
             !(bare && self.dev_provider.enabled),
@@ -473,5 +481,13 @@ mod tests {
         let error = from(&entry("a"), &[]).expect_err("a bare subject beside the development provider");
         assert_eq!(error.path, "dev_provider.enabled");
         from(&format!("{off}{}", entry("a")), &[]).expect("one issuer");
+    }
+
+    #[test]
+    fn with_tenants_every_trust_entry_says_where_the_tenant_is() {
+        let text = "[dev_provider]\nenabled = false\n[tenancy]\nenabled = true\n[[identity.trust]]\nname = \"a\"\n\
+                    issuers = [\"https://a\"]\naudience.any_of = [\"game\"]\ntoken_type.any = true\n";
+        assert_eq!(from(text, &[]).expect_err("no tenant").path, "identity.trust[0].tenant");
+        from(&format!("{text}tenant.value = \"acme\"\n"), &[]).expect("one tenant for all");
     }
 }

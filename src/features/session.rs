@@ -35,7 +35,8 @@ pub fn caller(services: &Services, client: Client, token: &str) -> Result<(Calle
 ///
 /// # Errors
 /// 400 without a token, or when variables are too large; 401 for a token that is not good, of a session that is too old, or without
-/// the identity token that its trust entry asks for; 403 for a banned and 404 for a deleted account; 503 when a limit is reached.
+/// the identity token that its trust entry asks for; 403 for a banned account or one of another tenant
+/// and 404 for a deleted one; 503 when a limit is reached.
 pub async fn session_refresh(
     services: &Services,
     client: &Client,
@@ -57,6 +58,7 @@ pub async fn session_refresh(
     if login.disabled {
         return Err(Error::permission_denied("User account banned."));
     }
+    tenancy::admit(services, chain.user_id, chain.tenant).await?;
     let mut wanted = request.vars;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
     let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
@@ -120,7 +122,6 @@ async fn represented(
         tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
         return Err(Error::unauthenticated("Identity token refused."));
     }
-    tenancy::stays(services, chain.tenant, &identity)?;
     Ok(Some(identity))
 }
 

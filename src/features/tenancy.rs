@@ -5,8 +5,8 @@ use super::Services;
 use crate::{
     error::Error,
     hooks::{AuthenticateRequest, Method},
-    identity::{Tenant, VerifiedIdentity},
-    store::User,
+    identity::Tenant,
+    store::{StoreError, User},
 };
 use uuid::Uuid;
 
@@ -36,18 +36,6 @@ pub(super) fn of_request(services: &Services, request: &AuthenticateRequest) -> 
     named.map(Tenant::named).ok_or_else(|| Error::permission_denied("The identity token names no tenant."))
 }
 
-/// Whether an identity token that comes with a refresh names the tenant of its session.
-///
-/// # Errors
-/// 403 when it names another or none, with tenancy on.
-pub(super) fn stays(services: &Services, tenant: Tenant, identity: &VerifiedIdentity) -> Result<(), Error> {
-    let named = identity.tenant.as_deref().map_or(Tenant::NONE, Tenant::named);
-    match services.config.tenancy.enabled && named != tenant {
-        true => Err(Error::permission_denied("The identity token names another tenant than the session's.")),
-        false => Ok(()),
-    }
-}
-
 /// Whether an account is one of `tenant`. An account from before tenancy was switched on becomes one of the first tenant that its
 /// identity token names.
 ///
@@ -55,7 +43,7 @@ pub(super) fn stays(services: &Services, tenant: Tenant, identity: &VerifiedIden
 /// 403 for an account of another tenant.
 pub(super) async fn admit(services: &Services, user_id: Uuid, tenant: Tenant) -> Result<(), Error> {
     let Some(key) = tenant.key() else { return Ok(()) };
-    let failed = |error: crate::store::StoreError| error.into_error(LOOKUP_FAILED);
+    let failed = |error: StoreError| error.into_error(LOOKUP_FAILED);
     let bound = match services.store.tenant_of(user_id).map_err(failed)? {
         Some(bound) => bound,
         None => services.store.bind_tenant(user_id, key.to_u128()).await.map_err(failed)?,
