@@ -2,11 +2,15 @@
 //! global.
 
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
     features::{Services, login::Login, passwords::Passwords, revocation, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
-    identity::{self, Verifier, session::SessionTokens},
+    identity::{
+        self, Verifier,
+        session::{SessionTokens, SigningKeys},
+    },
     lifecycle::Lifecycle,
     net::{
         self, Http, metrics,
@@ -39,6 +43,9 @@ pub enum StartError {
         /// What the system says.
         cause: io::Error,
     },
+    /// The audit log cannot be written.
+    #[error("audit.file: {0}")]
+    Audit(io::Error),
     /// The development provider has no keys to sign with.
     #[error("dev_provider: {0}")]
     DevProvider(io::Error),
@@ -114,13 +121,16 @@ impl Server {
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
-        let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
+        let audit =
+            Audit::open(&config.audit, &config.data_dir, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let signing = SigningKeys::load(&config.session, &config.data_dir, clock.unix_seconds())?;
+        let tokens = SessionTokens::signed(&config, signing, clock.clone(), entropy.clone());
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
         let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
         let built_in = provider.iter().map(|(_, provider)| provider.login_client()).collect();
         let login = Login::new(&config, built_in, address_of("socket", &http)?, &clock, &entropy)?;
-        let hooks = hooks.bridge(Bridge::new(verifier.clone())).build(
+        let hooks = hooks.bridge(Bridge::new(verifier.clone(), audit.clone())).build(
             &config.hooks,
             clock.clone(),
             entropy.clone(),
@@ -139,6 +149,7 @@ impl Server {
             login: Arc::new(login),
             tokens,
             hooks,
+            audit,
         });
 
         let addresses = Addresses {
@@ -263,9 +274,13 @@ impl Running {
     pub async fn stop(self) -> bool {
         let grace = Duration::from_secs(self.services.config.shutdown_grace_sec);
         let drained = self.lifecycle.stop(grace).await;
-        let store = self.services.store.clone();
-        // Waits for the writer's thread, so not on a thread that serves.
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        let (store, audit) = (self.services.store.clone(), self.services.audit.clone());
+        // Waits for the writers' threads, so not on a thread that serves.
+        let _ = tokio::task::spawn_blocking(move || {
+            store.close();
+            audit.close();
+        })
+        .await;
         drained
     }
 }

@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use kizuna::{
     app::{Running, Server, StartError},
     clock::{Clock, Entropy},
-    config::{Config, Overrides},
+    config::{Config, KeySource, Overrides},
+    identity::{Explanation, HttpFetcher, KeyFetcher, Metrics, NoNetwork, RefusalKind, Trusted, Verifier},
     lifecycle::{self, Signals},
     telemetry,
 };
@@ -14,6 +15,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,6 +23,10 @@ use std::{
 const BAD_CONFIG: u8 = 78;
 /// Exit status after a second signal during the grace.
 const ENDED_BY_SIGNAL: u8 = 130;
+/// Exit status of `bridge explain` where the signature could not be judged.
+const NOT_JUDGED: u8 = 3;
+/// Bytes read of a token on standard input, at most.
+const LONGEST_INPUT: u64 = 1 << 20;
 /// How long `healthcheck` waits.
 const HEALTH_WAIT: Duration = Duration::from_secs(5);
 
@@ -57,6 +63,29 @@ enum Command {
         /// Which of the two kinds.
         #[arg(long, value_enum, default_value = "access")]
         r#use: TokenUse,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Tools for the identity bridge.
+    Bridge {
+        #[command(subcommand)]
+        tool: BridgeTool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BridgeTool {
+    /// Say what each step finds in an identity token: exit status 0 if it is good, 1 if it is refused, 3 if its signature could
+    /// not be judged. Prints what the session would get, which is personal data, and never the token.
+    Explain {
+        /// The token; "-" reads it from standard input, where no other user of the machine can see it.
+        token: String,
+        /// Fetch no keys.
+        #[arg(long)]
+        offline: bool,
+        /// A key set to judge by in place of those that would be fetched.
+        #[arg(long, value_name = "FILE")]
+        keys: Option<PathBuf>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -131,6 +160,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Migrate { action, settings } => migrate(action, settings),
         Command::Healthcheck(settings) => healthcheck(settings),
         Command::Token { user, r#use, settings } => token(&user, r#use, settings),
+        Command::Bridge { tool: BridgeTool::Explain { token, offline, keys, settings } } => {
+            explain(&token, offline, keys.as_ref(), settings)
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -216,6 +248,52 @@ fn token(user: &str, kind: TokenUse, settings: Settings) -> Result<(), Failure> 
     };
     print(provider.mint(user, kind, None).map_err(Failure::new)?);
     Ok(())
+}
+
+fn explain(token: &str, offline: bool, keys: Option<&PathBuf>, settings: Settings) -> Result<(), Failure> {
+    let mut config = settings.load()?;
+    let mut input = String::new();
+    let token = match token {
+        "-" => {
+            std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut input).map_err(Failure::new)?;
+            input.trim()
+        }
+        token => token,
+    };
+    if let Some(file) = keys {
+        let fetched = |source: &KeySource| matches!(source, KeySource::Url(_) | KeySource::Discovery);
+        let replaced = config.identity.trust.iter_mut().filter(|entry| fetched(&entry.jwks));
+        replaced.for_each(|entry| entry.jwks = KeySource::File(file.clone()));
+    }
+    let held = held_by_provider(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let explained: Result<Explanation, Failure> = runtime.block_on(async {
+        let fetcher: Arc<dyn KeyFetcher> = match offline {
+            true => Arc::new(NoNetwork),
+            false => Arc::new(HttpFetcher::new(true).map_err(StartError::from)?),
+        };
+        let (clock, metrics) = (Clock::system(), Metrics::default());
+        let verifier = Verifier::with_fetcher(&config.identity, &held, clock, metrics, &fetcher);
+        Ok(verifier.map_err(StartError::from)?.explain(token).await)
+    });
+    let explained = explained?;
+    print(&explained);
+    match &explained.outcome {
+        Ok(_) if explained.signature_judged => Ok(()),
+        Err(refusal) if refusal.kind() == RefusalKind::Invalid => Err(Failure { status: 1, text: refusal.to_string() }),
+        _ => Err(Failure { status: NOT_JUDGED, text: "the signature was not judged".to_owned() }),
+    }
+}
+
+/// The development provider's keys, if it is on and has ever run here.
+fn held_by_provider(config: &Config) -> Result<Vec<Trusted>, Failure> {
+    use kizuna::net::provider::DevProvider;
+    let folder = DevProvider::folder(&config.data_dir);
+    if !config.dev_provider.enabled || !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let provider = DevProvider::for_minting(&folder, Clock::system(), Entropy::system(), &config.dev_provider);
+    Ok(provider.map_err(Failure::new)?.trusted(&config.identity))
 }
 
 fn healthcheck(settings: Settings) -> Result<(), Failure> {

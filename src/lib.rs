@@ -1,6 +1,7 @@
 //! Kizuna: a realtime game server for Nakama clients, with an identity bridge built in.
 
 pub mod app;
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod error;

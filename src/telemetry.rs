@@ -67,17 +67,23 @@ pub struct Cells {
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
-    pub login_page: Family<KindLabels, Counter>,
     pub refresh_reuses: Counter,
+    pub session_token_bytes: Histogram,
+    pub login_page: Family<KindLabels, Counter>,
     pub hook_failures: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
+    pub revocations: Family<KindLabels, Counter>,
+    pub revoked_sockets: Counter,
+    pub event_tokens: Family<KindLabels, Counter>,
+    pub audit_dropped: Counter,
 }
 
 impl Metrics {
     /// Makes the cells and registers them under the prefix `kizuna`.
     pub fn new(registry: &mut Registry) -> Self {
         let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let bytes = [256.0, 384.0, 512.0, 768.0, 1_024.0, 1_536.0, 2_048.0, 3_072.0, 4_096.0, 8_192.0];
         let cells = Cells {
             http_requests: Family::default(),
             http_seconds: Histogram::new(seconds),
@@ -92,11 +98,16 @@ impl Metrics {
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
-            login_page: Family::default(),
             refresh_reuses: Counter::default(),
+            session_token_bytes: Histogram::new(bytes),
+            login_page: Family::default(),
             hook_failures: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
+            revocations: Family::default(),
+            revoked_sockets: Counter::default(),
+            event_tokens: Family::default(),
+            audit_dropped: Counter::default(),
         };
         let r = registry.sub_registry_with_prefix("kizuna");
         r.register("http_requests", "HTTP requests answered, by RPC and status", cells.http_requests.clone());
@@ -108,14 +119,15 @@ impl Metrics {
             cells.reserved_vars_dropped.clone(),
         );
         r.register(
-            "login_page",
-            "Sign-ins on the page: begun, proven, failed, strange (of no sign-in of that browser), ended (by the provider)",
-            cells.login_page.clone(),
-        );
-        r.register(
             "refresh_reuses",
             "Sessions ended by the second use of a refresh token",
             cells.refresh_reuses.clone(),
+        );
+        r.register("session_token_bytes", "Bytes of session tokens handed out", cells.session_token_bytes.clone());
+        r.register(
+            "login_page",
+            "Sign-ins on the page: begun, proven, failed, strange (of no sign-in of that browser), ended (by the provider)",
+            cells.login_page.clone(),
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
@@ -129,6 +141,14 @@ impl Metrics {
         r.register("hook_failures", "Hooks that refused, failed or panicked, by kind", cells.hook_failures.clone());
         r.register("notices_delivered", "Webhook notices delivered", cells.notices_delivered.clone());
         r.register("notices_dropped", "Webhook notices given up", cells.notices_dropped.clone());
+        r.register("revocations", "Times that sessions were ended, by what ended them", cells.revocations.clone());
+        r.register("revoked_sockets", "Sockets closed because their session was ended", cells.revoked_sockets.clone());
+        r.register(
+            "event_tokens",
+            "Log-out tokens and security event tokens, by outcome (or the step that refused them)",
+            cells.event_tokens.clone(),
+        );
+        r.register("audit_dropped", "Audit events lost: queue full, or file not writable", cells.audit_dropped.clone());
         Self(Arc::new(cells))
     }
 

@@ -266,6 +266,6 @@ async fn a_session_is_refreshed_with_new_variables_and_its_tokens_are_not_exchan
     assert_eq!(account_of(&server, &fresh["token"]).await.0, 200, "session tokens were not named");
     assert_eq!(log_out(&server, &fresh, json!({})).await.0, 200);
     assert_eq!(account_of(&server, &fresh["token"]).await.0, 401);
-    assert_eq!(socket.ask(json!({ "ping": {} })).await, json!({ "pong": {} }), "open sockets live on");
+    assert_eq!(socket.next_close().await, (4402, "session revoked".to_owned()), "and its sockets are closed");
     assert!(tokio::time::timeout(PATIENCE, server.stop()).await.is_ok());
 }

@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),
@@ -27,12 +27,19 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("account", "revocation"),      // a ban or deletion ends every session
     ("account", "users"),           // an account shows its user as everybody sees it
     ("authenticate", "revocation"), // signing in ends older sessions
+    ("authenticate", "replay"),     // an identity token may be good for one session only
     ("authenticate", "session"),    // a proof may be too old to sign in with
+    ("authenticate", "tenancy"),    // an account is of one tenant
+    ("links", "replay"),            // or for one link
+    ("links", "tenancy"),           // what an account signs in by is of its tenant
+    ("links", "revocation"),        // a link by an identity token that no longer counts is refused
+    ("rpc", "connection"),          // a call by which a socket gets a new token
+    ("session", "revocation"),      // a refresh makes the log-out of its chain longer
     ("login", "authenticate"),      // the sign-in page ends with signing in
     ("login", "revocation"),        // a provider that ends a sign-in ends the session
+    ("session", "tenancy"),         // an identity token at a refresh names the same tenant
     ("session", "login"),           // a session is refreshed as long as its provider renews it
-    ("session", "revocation"),      // a refresh makes the log-out of its chain longer
-    ("rpc", "connection"),          // a call by which a socket gets a new token
+    ("users", "tenancy"),           // players see those of their tenant
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

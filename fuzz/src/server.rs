@@ -9,7 +9,7 @@ use kizuna::{
     clock::{Clock, Entropy},
     config::{self, Algorithm, Audience, AudienceClaim, Identity, TokenType, TrustEntry},
     identity::{
-        HeldKeys, KeySetError, Keys, Metrics, Reason, Trusted, Verifier, parse_token,
+        HeldKeys, KeySetError, Keys, Metrics, Reason, Tenant, Trusted, Verifier, parse_token,
         session::{Renewal, SessionTokens, read_claims},
     },
     net::Query,
@@ -58,9 +58,9 @@ pub fn key_set(data: &[u8]) {
 
 /// A session token; and the payload of one whose signature is good.
 pub fn session_token(data: &[u8]) {
-    let tokens = SessionTokens::new(&config::Session::default(), Clock::manual(NOW), Entropy::seeded(1));
+    let tokens = SessionTokens::new(&config::Config::default(), Clock::manual(NOW), Entropy::seeded(1));
     if let Ok(text) = std::str::from_utf8(data) {
-        let is_match_token = tokens.verify_match_token(text).is_ok();
+        let is_match_token = tokens.verify_match_token(text, Tenant::NONE).is_ok();
         assert!(!(is_match_token && tokens.verify_session(text).is_ok()), "one kind is not the other");
         assert!(!(tokens.verify_refresh(text).is_ok() && tokens.verify_session(text).is_ok()));
     }

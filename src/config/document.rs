@@ -38,8 +38,8 @@ impl fmt::Debug for Secret {
 /// The text of `config.toml`: every key with its meaning and default.
 pub fn reference() -> String {
     use super::{
-        Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password, Runtime, Session,
-        Socket, Store, TrustEntry, Webhook,
+        Audit, Bridge, Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password,
+        Runtime, Session, Socket, Store, TrustEntry, Webhook,
     };
     let mut text = String::new();
     comment(&mut text, Config::ABOUT);
@@ -64,6 +64,8 @@ pub fn reference() -> String {
     section::<Match>(&mut text, "match");
     section::<Runtime>(&mut text, "runtime");
     section::<Metrics>(&mut text, "metrics");
+    section::<Bridge>(&mut text, "bridge");
+    section::<Audit>(&mut text, "audit");
     section::<Logger>(&mut text, "logger");
     text
 }
@@ -107,6 +109,7 @@ fn example<S: Documented>(text: &mut String, name: &str) {
 /// A value on one line, as a key inside a commented table needs it.
 fn inline(value: &toml::Value) -> String {
     match value {
+        toml::Value::Table(table) if table.is_empty() => "{}".to_owned(),
         toml::Value::Table(table) => {
             let members: Vec<_> = table.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
             format!("{{ {} }}", members.join(", "))

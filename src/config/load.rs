@@ -1,6 +1,9 @@
 //! From a file, the environment and the command line to one judged [`Config`].
 
-use super::{AccountId, Config, Documented, Secret, login_rules::judge_login, trust_rules::judge_trust};
+use super::{
+    AccountId, BackchannelLogout, Config, Documented, Secret, Signing, login_rules::judge_login,
+    trust_rules::judge_trust,
+};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Why the configuration cannot be used. `Display` names the key's path and what is allowed.
@@ -100,9 +103,11 @@ impl Config {
             (self.store.group_commit_size, "store.group_commit_size"),
             (self.identity.max_token_bytes, "identity.max_token_bytes"),
             (self.identity.max_verifications, "identity.max_verifications"),
+            (self.identity.max_replay_tokens, "identity.max_replay_tokens"),
             (self.identity.jwks_max_bytes, "identity.jwks_max_bytes"),
             (self.identity.jwks_max_keys, "identity.jwks_max_keys"),
             (self.password.queue_size, "password.queue_size"),
+            (self.audit.queue_size, "audit.queue_size"),
             (self.session.max_tickets, "session.max_tickets"),
             (self.session.max_tickets_per_user, "session.max_tickets_per_user"),
             (self.r#match.max_per_session, "match.max_per_session"),
@@ -123,6 +128,20 @@ impl Config {
             check(value >= 1, path, "1 or more")?;
         }
         check(is_plain_name(&self.store.file), "store.file", "the name of a file in data_dir, without a path")?;
+        let audit = &self.audit;
+        check(
+            is_plain_name(&audit.file) && audit.file != self.store.file,
+            "audit.file",
+            "the name of a file of its own in data_dir, without a path",
+        )?;
+        check(audit.max_bytes >= 1, "audit.max_bytes", "1 or more")?;
+        check(audit.keep_files <= 1_000, "audit.keep_files", "0 to 1000")?;
+        let admin_key = self.bridge.admin_key.expose();
+        check(
+            admin_key.is_empty() || admin_key.len() >= 16,
+            "bridge.admin_key",
+            "16 characters or more, or none at all (try: openssl rand -hex 32)",
+        )?;
         check(
             self.socket.ping_period_ms < self.socket.pong_wait_ms,
             "socket.ping_period_ms",
@@ -170,6 +189,14 @@ impl Config {
             "1 second to 10 years",
         )?;
         check(session.refresh_grace_sec <= 86_400, "session.refresh_grace_sec", "0 to 86400")?;
+        let is_hmac = session.signing == Signing::HS256;
+        let keys = &session.signing_keys;
+        check(!is_hmac || keys.is_empty(), "session.signing_keys", "an empty list while session.signing is \"HS256\"")?;
+        check(keys.len() <= 16, "session.signing_keys", "at most 16 keys")?;
+        check(!is_hmac || session.accept_hs256, "session.accept_hs256", "true while session.signing is \"HS256\"")?;
+        let long = session.introspection_keys.iter().all(|key| key.expose().len() >= 16);
+        check(long, "session.introspection_keys", "keys of 16 bytes or more")?;
+        check(session.max_token_bytes >= 1_024, "session.max_token_bytes", "1024 or more")?;
         check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
         check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
         check((1..=3_600).contains(&session.ticket_expiry_sec), "session.ticket_expiry_sec", "1 to 3600")?;
@@ -178,13 +205,25 @@ impl Config {
 
     fn validate_trust(&self) -> Result<(), ConfigError> {
         let identity = &self.identity;
+        check((1..=3_600).contains(&identity.replay_window_sec), "identity.replay_window_sec", "1 to 3600")?;
         check(identity.jwks_refresh_sec >= 1, "identity.jwks_refresh_sec", "1 or more")?;
         check(identity.jwks_timeout_ms >= 1, "identity.jwks_timeout_ms", "1 or more")?;
+        check(identity.max_vars_bytes >= 1, "identity.max_vars_bytes", "1 or more")?;
+        check((1..=86_400).contains(&identity.nonce_lifetime_sec), "identity.nonce_lifetime_sec", "1 to 86400")?;
+        check(identity.max_used_nonces >= 1, "identity.max_used_nonces", "1 or more")?;
         check(
             identity.jwks_max_age_sec >= identity.jwks_refresh_sec,
             "identity.jwks_max_age_sec",
             "identity.jwks_refresh_sec or more",
         )?;
+        check((60..=30 * 86_400).contains(&identity.event_max_age_sec), "identity.event_max_age_sec", "60 to 2592000")?;
+        for (index, entry) in identity.trust.iter().enumerate() {
+            check(
+                entry.backchannel_logout == BackchannelLogout::Off || !entry.audience.any_of.is_empty(),
+                &format!("identity.trust[{index}].backchannel_logout"),
+                "\"off\" while audience.any_of is empty: log-out tokens are for one of these clients",
+            )?;
+        }
         judge_trust(&identity.trust, identity.jwks_allow_loopback_http)?;
         let bare = self.identity.trust.iter().any(|entry| entry.account_id == AccountId::Sub);
         check(

@@ -10,6 +10,8 @@ mod login_rules;
 mod private_file;
 mod sections;
 mod trust;
+mod trust_mapping;
+mod trust_presets;
 mod trust_rules;
 
 pub use document::{Documented, Secret, reference};
@@ -17,11 +19,16 @@ pub use load::{ConfigError, Overrides};
 pub use login::{Login, LoginClient};
 pub use private_file::write_private;
 pub use sections::{
-    DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Runtime, Session, Socket, Store, Webhook,
-    WebhookStage,
+    Audit, Bridge, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Replay, Runtime, Session, Signing,
+    SigningKey, Socket, Store, Tenancy, Webhook, WebhookStage,
 };
-pub use trust::{AccountId, Algorithm, Audience, AudienceClaim, KeySource, Preset, TokenType, TrustEntry};
-pub use trust_rules::{is_loopback, judge_trust, key_set_address, subject_namespaces};
+pub use trust::{
+    AccountId, Algorithm, Audience, AudienceClaim, BackchannelLogout, KeySource, NonceRule, Preset, TokenType,
+    TrustEntry,
+};
+pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};
+pub use trust_presets::{ExactIssuer, TENANT_PLACEHOLDER};
+pub use trust_rules::{is_loopback, judge_trust, key_set_address, may_fetch, subject_namespaces};
 
 use sections::section;
 use serde::{Deserialize, Serialize};
@@ -45,6 +52,8 @@ section! {
         store: Store = Store::default(),
         /// Identity tokens of others: who is trusted, and how far.
         identity: Identity = Identity::default(),
+        /// Walls between the players of several tenants.
+        tenancy: Tenancy = Tenancy::default(),
         /// The development identity provider: signs in anybody, so it serves the loopback interface only.
         dev_provider: DevProvider = DevProvider::default(),
         /// The sign-in page.
@@ -59,6 +68,10 @@ section! {
         runtime: Runtime = Runtime::default(),
         /// Prometheus metrics.
         metrics: Metrics = Metrics::default(),
+        /// What other servers tell the identity bridge.
+        bridge: Bridge = Bridge::default(),
+        /// The audit log.
+        audit: Audit = Audit::default(),
         /// Logs.
         logger: Logger = Logger::default(),
     }

@@ -2,6 +2,7 @@
 
 use super::{document::Secret, trust::TrustEntry};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Declares a section once: the type, its defaults, and what `config.toml` says of each key.
 macro_rules! section {
@@ -87,13 +88,48 @@ section! {
     }
 }
 
+/// What signs session tokens (RFC 7518 section 3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the variants are the RFC's words")]
+pub enum Signing {
+    HS256,
+    ES256,
+    EdDSA,
+}
+
+/// A key of session tokens in a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SigningKey {
+    /// PEM: PKCS #8, or a public key that only verifies.
+    pub file: PathBuf,
+    /// When it begins to sign, in seconds since 1970; it is published and believed at once.
+    #[serde(default)]
+    pub not_before_unix: i64,
+}
+
 section! {
-    /// Session tokens: Nakama's claims, signed by HMAC-SHA256.
+    /// Session tokens: Nakama's claims, signed by HMAC-SHA256 unless said otherwise.
     Session {
         /// Key that signs session tokens. Change it before the server can be reached from outside.
         encryption_key: Secret = "defaultencryptionkey".into(),
         /// Keys that signed session tokens earlier and are still believed: put the old key here when you change it.
         previous_encryption_keys: Vec<Secret> = Vec::new(),
+        /// What signs session tokens: "HS256" as with Nakama, or "ES256" or "EdDSA", whose public keys others find at
+        /// /.well-known/jwks.json. Refresh and match tokens stay under HS256.
+        signing: Signing = Signing::HS256,
+        /// Keys of "ES256" and "EdDSA": { file = "key.pem", not_before_unix = 0 }. All are published and believed; of those of
+        /// the algorithm above, the one that has begun last signs. Empty: one that is made and kept in data_dir.
+        signing_keys: Vec<SigningKey> = Vec::new(),
+        /// True: with "ES256" or "EdDSA", session tokens under encryption_key are believed too: those from before the change.
+        accept_hs256: bool = true,
+        /// The claim `iss` of session tokens under "ES256" and "EdDSA", and of what introspection answers; "" leaves it out.
+        issuer: String = String::new(),
+        /// The claim `aud` of session tokens under "ES256" and "EdDSA"; "" leaves it out.
+        audience: String = String::new(),
+        /// Keys of services that may ask what a session token says, at /v2/session/introspect, 16 bytes or more each. Without one
+        /// that route is not there.
+        introspection_keys: Vec<Secret> = Vec::new(),
         /// Seconds that a session token is good for.
         token_expiry_sec: u64 = 60,
         /// Key that signs refresh tokens; another than encryption_key.
@@ -112,8 +148,17 @@ section! {
         /// Seconds since the player proved who it is (to the identity provider, else here) after which a session ends however often
         /// it is refreshed; 0: no such end.
         max_chain_sec: u64 = 0,
-        /// Logged-out tokens and users to remember until their tokens expire; one more log-out, ban, deletion, or sign-in with
-        /// single_session, is answered 503, code 14.
+        /// Longest session token in bytes, 1024 or more: it travels in addresses and headers. A sign-in or refresh that would make a
+        /// longer one is answered 400: code 3 where the client's variables are too large, code 9 where claims of the identity token are.
+        max_token_bytes: usize = 2_048,
+        /// Bytes of a session token from which on one is warned of, in the log, once a minute at most; 0: never.
+        warn_token_bytes: usize = 1_024,
+        /// Session variables that a client may set at once; more are answered 400, code 3.
+        max_vars: usize = 64,
+        /// Bytes of one such variable, name and value together; more are answered 400, code 3.
+        max_var_bytes: usize = 1_024,
+        /// Logged-out tokens, users and groups, and event tokens to remember until they have expired; one more log-out, ban,
+        /// deletion, event, or sign-in with single_session, is answered 503, code 14.
         max_revoked_tokens: usize = 1_000_000,
         /// True: a user's newest socket closes the older ones.
         single_socket: bool = false,
@@ -121,6 +166,8 @@ section! {
         single_match: bool = false,
         /// True: signing in ends the user's earlier tokens.
         single_session: bool = false,
+        /// True: sockets whose session is logged out are closed, with code 4402. False: they live on, as with Nakama.
+        close_on_logout: bool = true,
         /// True: a socket is closed with 4401 when its session token ends, unless the token's chain is refreshed or a new token is
         /// sent over the socket before that (docs/connection.md). False, as in Nakama: a token is looked at when a socket opens.
         close_on_expiry: bool = false,
@@ -157,8 +204,26 @@ section! {
     /// Identity tokens: JSON Web Tokens that players get from an identity provider and post as `account.id` to
     /// /v2/account/authenticate/custom. As soon as an entry is trusted here, a custom id that is not such a token is refused.
     Identity {
+        /// What becomes of an identity token that is presented once more: "off" takes it as often as it comes while it is good;
+        /// "idempotent" answers the same session as before for replay_window_sec, for clients whose first answer was lost, and then
+        /// refuses it; "strict" refuses it. Signing in and linking ask; both modes cost one durable write for each.
+        replay: Replay = Replay::Off,
+        /// With replay = "idempotent": seconds after the first use, 1 to 3600.
+        replay_window_sec: u64 = 30,
+        /// With replay: used tokens to remember until they expire; one more is answered 503, code 14.
+        max_replay_tokens: usize = 1_000_000,
         /// Longest identity token in bytes.
         max_token_bytes: usize = 8_192,
+        /// Length in bytes from which an accepted token is counted as large, and warned of at most once a minute: the provider
+        /// puts too much into it (docs/tokens.md). 0 never warns.
+        warn_token_bytes: usize = 4_096,
+        /// Bytes that all session variables of one player that come from claims may have, names included; more refuses the token.
+        /// They travel in every session token, and so in the address of every socket.
+        max_vars_bytes: usize = 1_024,
+        /// Seconds in which a nonce of POST /bridge/nonce must come back in an identity token.
+        nonce_lifetime_sec: u64 = 300,
+        /// Nonces remembered as used until they expire; one more sign-in by nonce is answered 503, code 14.
+        max_used_nonces: usize = 100_000,
         /// Signatures checked at once, and sign-ins that wait for keys at once; one more of a kind is answered 503, code 14.
         max_verifications: usize = 256,
         /// Seconds after which a key set is fetched anew in the background.
@@ -175,8 +240,30 @@ section! {
         jwks_unknown_key_wait_sec: u64 = 10,
         /// Allow key sets over plain http from this machine (loopback addresses only).
         jwks_allow_loopback_http: bool = false,
+        /// Oldest log-out token or security event token that is taken, in seconds since its `iat`. Its id is remembered for as long.
+        event_max_age_sec: u64 = 86_400,
         /// Trust entries; see [[identity.trust]] below.
         trust: Vec<TrustEntry> = Vec::new(),
+    }
+}
+
+/// What becomes of an identity token that is presented once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the variants are the configuration's words")]
+pub enum Replay {
+    #[default]
+    Off,
+    Idempotent,
+    Strict,
+}
+
+section! {
+    /// Tenants: players of one never meet, see or find players of another (docs/tenants.md).
+    Tenancy {
+        /// True: every session belongs to the tenant that its identity token names (`tenant` of a trust entry). Who has none
+        /// cannot sign in, and custom ids, by identity token, are the only way to.
+        enabled: bool = false,
     }
 }
 
@@ -282,6 +369,31 @@ section! {
         address: String = "127.0.0.1".into(),
         /// Port; 0 takes a free one.
         port: u16 = 7354,
+    }
+}
+
+section! {
+    /// What servers of yours and identity providers tell the bridge (docs/revocation.md).
+    Bridge {
+        /// Key for POST /bridge/revoke, as Authorization: Bearer. Empty: that route answers 404.
+        admin_key: Secret = "".into(),
+    }
+}
+
+section! {
+    /// The audit log: sign-ins, refusals, ended sessions; one JSON object a line. It names users, trust entries and addresses,
+    /// and never holds a token or a claim.
+    Audit {
+        /// True: keep it.
+        enabled: bool = true,
+        /// File name inside data_dir; older ones stand beside it as file.1, file.2 and so on.
+        file: String = "audit.log".into(),
+        /// Bytes after which a new file is begun.
+        max_bytes: u64 = 67_108_864,
+        /// Older files to keep.
+        keep_files: u32 = 5,
+        /// Events that may wait to be written; more are dropped and counted in kizuna_audit_dropped.
+        queue_size: usize = 16_384,
     }
 }
 

@@ -3,48 +3,14 @@
 
 use super::{
     load::ConfigError,
-    trust::{AccountId, AudienceClaim, KeySource, Preset, TokenType, TrustEntry},
+    trust::{AccountId, AudienceClaim, KeySource, TokenType, TrustEntry},
+    trust_mapping::{at_entry, judge_mapping},
+    trust_presets::{TENANT_PLACEHOLDER, judge_preset},
 };
 use std::net::IpAddr;
 
 /// Longest issuer name in bytes.
 const MAX_ISSUER_BYTES: usize = 1_024;
-
-impl TrustEntry {
-    /// The entry with what its preset knows written out. What the entry says itself stays, except that a Cognito access token
-    /// names its client in `client_id` only.
-    ///
-    /// Source: Cognito developer guide, "Verifying a JSON web token" (claims), and `IssuerConfigurationType` (the two issuers).
-    #[must_use]
-    pub fn with_preset(&self) -> Self {
-        let mut entry = self.clone();
-        let (client_claim, token_use) = match self.preset {
-            Preset::None => return entry,
-            Preset::CognitoAccess => (AudienceClaim::ClientId, "access"),
-            Preset::CognitoId => (AudienceClaim::Aud, "id"),
-        };
-        if entry.issuers.is_empty() {
-            entry.issuers = cognito_issuers(&self.region, &self.user_pool_id).into();
-        }
-        if entry.audience.claim != AudienceClaim::Any {
-            entry.audience.claim = client_claim;
-        }
-        if entry.token_type == TokenType::default() {
-            entry.token_type =
-                TokenType { claim: "token_use".into(), equals: token_use.into(), ..TokenType::default() };
-        }
-        entry
-    }
-}
-
-/// The names under which a user pool may issue: the one since 2026, and the one before.
-fn cognito_issuers(region: &str, pool: &str) -> [String; 2] {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    [
-        format!("https://cognito-idp.{region}.{domain}/{pool}"),
-        format!("https://issuer-cognito-idp.{region}.{domain}/{pool}"),
-    ]
-}
 
 /// Judges all trust entries together, their presets written out.
 ///
@@ -65,12 +31,14 @@ pub fn judge_trust(entries: &[TrustEntry], allow_loopback_http: bool) -> Result<
 /// subject namespace when they share an issuer, directly or through a third.
 pub fn subject_namespaces(entries: &[TrustEntry]) -> Vec<usize> {
     let mut first: Vec<usize> = (0..entries.len()).collect();
-    let shares = |a: &TrustEntry, b: &TrustEntry| a.issuers.iter().any(|issuer| b.issuers.contains(issuer));
+    let issuers: Vec<_> = entries.iter().map(TrustEntry::exact_issuers).collect();
+    let shares =
+        |a: usize, b: usize| issuers[a].iter().any(|one| issuers[b].iter().any(|other| one.name == other.name));
     // Each round carries the smallest index one entry further, so as many rounds as entries are enough.
     for _ in 0..entries.len() {
         for a in 0..entries.len() {
             for b in 0..entries.len() {
-                if shares(&entries[a], &entries[b]) {
+                if shares(a, b) {
                     first[a] = first[a].min(first[b]);
                 }
             }
@@ -87,18 +55,6 @@ fn judge_name(entries: &[TrustEntry], index: usize) -> Result<(), ConfigError> {
     check(entries[..index].iter().all(|other| other.name != *name), index, "name", "a name of its own")
 }
 
-fn judge_preset(entry: &TrustEntry, index: usize) -> Result<(), ConfigError> {
-    if entry.preset == Preset::None || !entry.issuers.is_empty() {
-        return Ok(());
-    }
-    let region = !entry.region.is_empty()
-        && entry.region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    check(region, index, "region", "the user pool's region, such as \"eu-west-1\"")?;
-    let pool = entry.user_pool_id.strip_prefix(&entry.region).and_then(|rest| rest.strip_prefix('_'));
-    let pool = pool.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric()));
-    check(pool, index, "user_pool_id", "the region, _ and letters or digits, such as \"eu-west-1_AbCdEf123\"")
-}
-
 fn judge_entry(entry: &TrustEntry, index: usize, allow_loopback_http: bool) -> Result<(), ConfigError> {
     check(!entry.issuers.is_empty(), index, "issuers", "at least one exact value of `iss`")?;
     for (position, issuer) in entry.issuers.iter().enumerate() {
@@ -106,12 +62,31 @@ fn judge_entry(entry: &TrustEntry, index: usize, allow_loopback_http: bool) -> R
         check(written, index, "issuers", "1 to 1024 bytes without control characters")?;
         check(!entry.issuers[..position].contains(issuer), index, "issuers", "each issuer once")?;
     }
+    judge_tenants(entry, index)?;
     judge_keys(entry, index, allow_loopback_http)?;
     check(!entry.algorithms.is_empty(), index, "algorithms", "at least one of RS256, ES256, EdDSA")?;
     judge_audience(entry, index)?;
     judge_token_type(&entry.token_type, index)?;
+    let parties = entry.authorized_parties.iter().all(|party| !party.is_empty());
+    check(parties, index, "authorized_parties", "client ids")?;
+    judge_mapping(entry).map_err(|fault| at_entry(index, fault))?;
     check(entry.skew_sec <= 300, index, "skew_sec", "0 to 300")?;
     check(entry.max_lifetime_sec >= 1, index, "max_lifetime_sec", "1 or more")
+}
+
+fn judge_tenants(entry: &TrustEntry, index: usize) -> Result<(), ConfigError> {
+    let templated = entry.issuers.iter().any(|issuer| issuer.contains(TENANT_PLACEHOLDER));
+    let plain = |tenant: &String| {
+        !tenant.is_empty() && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+    };
+    check(
+        templated != entry.tenants.is_empty() && entry.tenants.iter().all(plain),
+        index,
+        "tenants",
+        "a list of tenants where `issuers` has {tenantid}, and only there",
+    )?;
+    let twice = |(position, tenant)| entry.tenants[..position].contains(tenant);
+    check(!entry.tenants.iter().enumerate().any(twice), index, "tenants", "each tenant once")
 }
 
 fn judge_keys(entry: &TrustEntry, index: usize, allow_loopback_http: bool) -> Result<(), ConfigError> {
@@ -119,8 +94,12 @@ fn judge_keys(entry: &TrustEntry, index: usize, allow_loopback_http: bool) -> Re
                    an issuer that is no such address needs a `jwks` of its own";
     match &entry.jwks {
         KeySource::Url(url) if url.is_empty() => {
-            let good = entry.issuers.iter().all(|issuer| may_fetch(&key_set_address(issuer), allow_loopback_http));
-            check(good, index, "jwks.url", allowed)
+            let good = |issuer: &str| may_fetch(&key_set_address(issuer), allow_loopback_http);
+            check(entry.exact_issuers().iter().all(|issuer| good(&issuer.name)), index, "jwks.url", allowed)
+        }
+        KeySource::Discovery => {
+            let good = |issuer: &str| may_fetch(issuer, allow_loopback_http) && !issuer.contains('?');
+            check(entry.exact_issuers().iter().all(|issuer| good(&issuer.name)), index, "issuers", allowed)
         }
         KeySource::Url(url) => check(may_fetch(url, allow_loopback_http), index, "jwks.url", allowed),
         KeySource::File(path) => check(!path.as_os_str().is_empty(), index, "jwks.file", "a file's path"),
@@ -133,8 +112,8 @@ pub fn key_set_address(issuer: &str) -> String {
     format!("{}/.well-known/jwks.json", issuer.trim_end_matches('/'))
 }
 
-/// Whether keys may be fetched from `url` at all.
-fn may_fetch(url: &str, allow_loopback_http: bool) -> bool {
+/// Whether keys, or what leads to them, may be fetched from `url` at all.
+pub fn may_fetch(url: &str, allow_loopback_http: bool) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let plain =
         url.username().is_empty() && url.password().is_none() && url.fragment().is_none() && url.host_str().is_some();
@@ -153,7 +132,7 @@ fn judge_audience(entry: &TrustEntry, index: usize) -> Result<(), ConfigError> {
         AudienceClaim::Any => {
             check(values.is_empty(), index, "audience.any_of", "empty, since `claim = \"any\"` checks none")
         }
-        AudienceClaim::Aud | AudienceClaim::ClientId | AudienceClaim::Azp => check(
+        AudienceClaim::Aud | AudienceClaim::ClientId | AudienceClaim::Azp | AudienceClaim::Cid => check(
             !values.is_empty() && values.iter().all(|value| !value.is_empty()),
             index,
             "audience.any_of",
@@ -172,18 +151,24 @@ fn judge_token_type(wanted: &TokenType, index: usize) -> Result<(), ConfigError>
     )
 }
 
-/// Entries of one issuer must look for different values in one place, so that every token belongs to at most one of them.
+/// Entries of one issuer must look for different values in one place, so that every token belongs to at most one of them; and
+/// must agree on what names a player.
 fn judge_shared_issuers(entries: &[TrustEntry]) -> Result<(), ConfigError> {
+    let issuers: Vec<_> = entries.iter().map(TrustEntry::exact_issuers).collect();
     for (index, entry) in entries.iter().enumerate() {
-        for other in &entries[..index] {
+        for (position, other) in entries[..index].iter().enumerate() {
+            if !issuers[index].iter().any(|issuer| issuers[position].iter().any(|known| known.name == issuer.name)) {
+                continue;
+            }
             let (a, b) = (&entry.token_type, &other.token_type);
             let told_apart = !a.any && (&a.claim, &a.header) == (&b.claim, &b.header) && a.equals != b.equals;
             check(
-                told_apart || !entry.issuers.iter().any(|issuer| other.issuers.contains(issuer)),
+                told_apart,
                 index,
                 "token_type",
                 "another value in the same claim or header parameter as in the other entry of this issuer",
             )?;
+            check(entry.subject == other.subject, index, "subject", "what the other entry of this issuer says")?;
         }
     }
     Ok(())
@@ -214,7 +199,7 @@ fn check(holds: bool, index: usize, key: &str, allowed: &str) -> Result<(), Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Audience;
+    use crate::config::{Audience, Preset};
 
     fn entry(name: &str, issuer: &str) -> TrustEntry {
         TrustEntry {

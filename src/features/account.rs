@@ -3,6 +3,7 @@
 
 use super::{Caller, Services, revocation, rules, users};
 use crate::{
+    audit::{Source, Target},
     error::Error,
     store::{Account, AccountChanges, Updated},
 };
@@ -17,13 +18,13 @@ pub async fn get_account(services: &Services, caller: &Caller) -> Result<api::Ac
     let found = services.store.account(caller.user_id);
     let account = found.map_err(|error| error.into_error("Error retrieving user account."))?;
     let account = account.ok_or_else(|| Error::not_found("Account not found."))?;
-    Ok(to_message(services, account))
+    Ok(to_message(services, caller, account))
 }
 
-fn to_message(services: &Services, account: Account) -> api::Account {
+fn to_message(services: &Services, caller: &Caller, account: Account) -> api::Account {
     let devices = account.devices.into_iter().map(|id| api::AccountDevice { id, ..Default::default() });
     api::Account {
-        user: Some(users::to_message(services, account.user)),
+        user: Some(users::to_message(services, caller.tenant, account.user)),
         wallet: account.wallet,
         email: account.email.unwrap_or_default(),
         devices: devices.collect(),
@@ -108,7 +109,7 @@ pub async fn delete_account(services: &Services, caller: &Caller) -> Result<(), 
     let before = services.tokens.next_order();
     let deleted = services.store.delete_account(caller.user_id, false, before).await;
     if deleted.map_err(|error| error.into_error("Error deleting user account."))? {
-        end_everything(services, caller.user_id).await?;
+        end_everything(services, caller.user_id, Source::Deletion).await?;
     }
     Ok(())
 }
@@ -129,18 +130,19 @@ pub async fn set_disabled(services: &Services, user_id: Uuid, disabled: bool) ->
         // Told before they are closed; a socket's first reason to close stays.
         let (notice, now) = (services.entropy.uuid(), services.clock.unix_seconds());
         services.realtime.disconnect_banned(user_id, notice, now);
-        end_everything(services, user_id).await?;
+        end_everything(services, user_id, Source::Ban).await?;
     }
     Ok(found)
 }
 
 /// The order that was written with the change was drawn before it took effect: a sign-in may have drawn a later one and still
 /// have read the row as it was. One drawn now is later than all of these.
-async fn end_everything(services: &Services, user_id: Uuid) -> Result<(), Error> {
+async fn end_everything(services: &Services, user_id: Uuid, source: Source) -> Result<(), Error> {
     let all = services.tokens.user_now(user_id);
     // In force before it is on disk: whatever becomes of the second write, the change itself stands.
     services.tokens.apply(all);
-    services.realtime.disconnect_user(user_id);
+    let sockets = services.realtime.disconnect_user(user_id);
+    revocation::record(services, source, Target::User(user_id), sockets);
     revocation::revoke(services, vec![all]).await
 }
 

@@ -1,21 +1,33 @@
 //! Signing in by custom id, device id, email address or username (spec/auth-and-accounts.md sections 9 to 11).
 
-use super::{Client, Services, revocation, rules, session};
+use super::{
+    Client, Services,
+    replay::{self, Opening},
+    revocation, rules, session, tenancy,
+};
 use crate::{
+    audit::Event,
     config::Secret,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
-    identity::{RESERVED_VARS, VerifiedIdentity, session::Origin},
-    store::{Created, Identifier, Login, NewIdentifier, NewUser},
+    identity::{
+        RESERVED_VARS, ScopeKey, Tenant, VerifiedIdentity,
+        session::{Origin, TokenPair},
+    },
+    store::{Created, EarlierUse, Identifier, Login, NewIdentifier, NewUser, StoreError, TokenUse},
     telemetry::KindLabels,
 };
 use kizuna_protocol::api;
 use std::{collections::BTreeMap, sync::Arc};
+use uuid::Uuid;
 
 const LOOKUP_FAILED: &str = "Error finding user account.";
 const CREATE_FAILED: &str = "Error finding or creating user account.";
 /// Letters of a username that nobody chose.
 const GENERATED_USERNAME: usize = 10;
+/// Letters behind a username that a provider gives, where it is taken; and how many of them are tried.
+const SUFFIX: usize = 5;
+const MAX_SUFFIXES: usize = 4;
 
 /// Signs in by custom id; with the identity bridge, by identity token.
 ///
@@ -84,24 +96,53 @@ async fn sign_in(
     client: &Client,
     mut request: AuthenticateRequest,
 ) -> Result<api::Session, Error> {
+    tenancy::judge_method(services, request.method)?;
     request.vars = rules::client_vars(request.vars, &services.metrics);
+    rules::vars_fit(&request.vars, &services.config.session)?;
     let context = client.hook_context();
     let request = services.hooks.before(&context, request).await?;
+    revocation::still_counts(services, client, request.identity.as_deref())?;
+    let tenant = tenancy::of_request(services, &request)?;
     let credentials = Credentials::of(&request)?;
     rules::wanted_username(&request.username)?;
     let (vars, origin) = session_of(services, &request);
     session::not_too_old(services, services.clock.unix_seconds(), origin.as_ref())?;
+    session::fits(services, "", &vars, origin.as_ref())?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
-    let token_id = services.tokens.new_token_id();
-    let attempt = Attempt { services, context: &context, request: &request, credentials: &credentials };
-    let account = attempt.run().await?;
+    let opening =
+        Opening { token_id: services.tokens.new_token_id(), issued_unix: services.clock.unix_seconds(), vars };
+    let (context, request, credentials) = (&context, &request, &credentials);
+    let admitted = Attempt { services, context, request, credentials, tenant, opening: &opening }.run().await?;
+    let (account, opening, is_new) = match admitted {
+        Admitted::Now(account) => (account, opening, true),
+        Admitted::Again(account, earlier) => (account, earlier, false),
+    };
+    revocation::still_counts(services, client, request.identity.as_deref())?;
     if services.config.session.single_session {
-        revocation::end_older(services, account.user_id, token_id).await?;
+        revocation::end_older(services, account.user_id, opening.token_id).await?;
     }
-    services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
-    let pair = services.tokens.issue(token_id, account.user_id, &account.username, &vars, origin.as_ref());
-    services.hooks.after(&context, &request, &account).await;
+    let pair = pair(services, request, &account, &opening);
+    session::note_length(services, &pair, origin.as_ref())?;
+    if is_new {
+        services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
+        services.audit.record(Event::SignIn {
+            user_id: account.user_id,
+            method: request.method.as_str(),
+            entry: origin.as_ref().map(|origin| Arc::clone(&origin.entry)),
+            tenant: origin.as_ref().and_then(|origin| origin.tenant.clone()),
+            created: account.created,
+            address: client.address,
+        });
+        services.hooks.after(context, request, &account).await;
+    }
     Ok(api::Session { created: account.created, token: pair.token, refresh_token: pair.refresh_token })
+}
+
+/// The same account, opening and identity token make the same pair.
+fn pair(services: &Services, request: &AuthenticateRequest, account: &Authenticated, opening: &Opening) -> TokenPair {
+    let Opening { token_id, issued_unix, vars } = opening;
+    let origin = request.identity.as_ref().map(|identity| identity.origin(*issued_unix));
+    services.tokens.issue_as_of(*issued_unix, *token_id, account.user_id, &account.username, vars, origin.as_ref())
 }
 
 /// Variables and origin of the new session: what the identity token says goes before what client and hooks say.
@@ -171,10 +212,20 @@ struct Attempt<'a> {
     context: &'a HookContext,
     request: &'a AuthenticateRequest,
     credentials: &'a Credentials<'a>,
+    tenant: Tenant,
+    opening: &'a Opening,
+}
+
+/// Who is let in.
+enum Admitted {
+    /// With a new session.
+    Now(Authenticated),
+    /// With the session of an earlier use of the same identity token.
+    Again(Authenticated, Opening),
 }
 
 impl Attempt<'_> {
-    async fn run(&self) -> Result<Authenticated, Error> {
+    async fn run(&self) -> Result<Admitted, Error> {
         let found = self.services.store.find_login(self.credentials.identifier());
         match found.map_err(|error| error.into_error(LOOKUP_FAILED))? {
             Some(login) => self.existing(login).await,
@@ -183,7 +234,7 @@ impl Attempt<'_> {
     }
 
     /// The ban is looked at before the password: spec section 8.
-    async fn existing(&self, login: Login) -> Result<Authenticated, Error> {
+    async fn existing(&self, login: Login) -> Result<Admitted, Error> {
         if login.disabled {
             return Err(Error::permission_denied("User account banned."));
         }
@@ -193,16 +244,35 @@ impl Attempt<'_> {
                 return Err(Error::unauthenticated("Invalid credentials."));
             }
         }
+        tenancy::admit(self.services, login.user_id, self.tenant).await?;
         let account = Authenticated { user_id: login.user_id, username: login.username, created: false };
         let notices = self.services.hooks.notices(self.context, self.request, &account);
-        if !notices.is_empty() {
-            self.services.store.put_notices(notices).await.map_err(|error| error.into_error(LOOKUP_FAILED))?;
+        let stores = !notices.is_empty();
+        let failed = |error: StoreError| error.into_error(LOOKUP_FAILED);
+        if let Some(token_use) = self.token_use(&account) {
+            let earlier = self.services.store.use_token(token_use, notices).await.map_err(failed)?;
+            if let Some(earlier) = earlier {
+                return self.again(&earlier, account.user_id);
+            }
+        } else if stores {
+            self.services.store.put_notices(notices).await.map_err(failed)?;
+        }
+        if stores {
             self.services.hooks.notices_stored();
         }
-        Ok(account)
+        Ok(Admitted::Now(account))
     }
 
-    async fn missing(&self) -> Result<Authenticated, Error> {
+    fn token_use(&self, account: &Authenticated) -> Option<TokenUse> {
+        replay::of_sign_in(self.services, self.request, account, self.opening)
+    }
+
+    fn again(&self, earlier: &EarlierUse, user_id: Uuid) -> Result<Admitted, Error> {
+        let (account, opening) = replay::again(self.services, self.request, earlier, user_id)?;
+        Ok(Admitted::Again(account, opening))
+    }
+
+    async fn missing(&self) -> Result<Admitted, Error> {
         let identifier = match self.credentials {
             _ if self.request.create == Some(false) => None,
             Credentials::Custom(id) => Some(NewIdentifier::Custom((*id).to_owned())),
@@ -220,31 +290,48 @@ impl Attempt<'_> {
         }
     }
 
-    async fn create(&self, identifier: NewIdentifier) -> Result<Authenticated, Error> {
-        let account = Authenticated {
-            user_id: self.services.entropy.user_id(&self.services.clock),
-            username: self.username(),
-            created: true,
-        };
-        let notices = self.services.hooks.notices(self.context, self.request, &account);
-        let (id, username) = (account.user_id, account.username.clone());
-        let created = self.services.store.create_user(NewUser { id, username, identifier, notices }).await;
-        match created.map_err(|error| error.into_error(CREATE_FAILED))? {
-            Created::New => {
-                self.services.metrics.accounts_created.inc();
-                self.services.hooks.notices_stored();
-                Ok(account)
+    async fn create(&self, identifier: NewIdentifier) -> Result<Admitted, Error> {
+        let user_id = self.services.entropy.user_id(&self.services.clock);
+        let tenant = self.tenant.key().map(ScopeKey::to_u128);
+        for attempt in 0..=MAX_SUFFIXES {
+            let account = Authenticated { user_id, username: self.username(attempt), created: true };
+            let notices = self.services.hooks.notices(self.context, self.request, &account);
+            let (id, username, token_use) = (user_id, account.username.clone(), self.token_use(&account));
+            let new = NewUser { id, username, identifier: identifier.clone(), tenant, token_use, notices };
+            let created = self.services.store.create_user(new).await;
+            match created.map_err(|error| error.into_error(CREATE_FAILED))? {
+                Created::New => {
+                    self.services.metrics.accounts_created.inc();
+                    self.services.hooks.notices_stored();
+                    return Ok(Admitted::Now(account));
+                }
+                // The account that it was used for is gone.
+                Created::TokenUsed(earlier) => return self.again(&earlier, user_id),
+                // Somebody was faster with the same identifier.
+                Created::Existing(login) => return self.existing(login).await,
+                // The provider's name for a player is a wish, not a demand.
+                Created::UsernameTaken if self.wish().is_some() => {}
+                Created::UsernameTaken => break,
             }
-            // Somebody was faster with the same identifier.
-            Created::Existing(login) => self.existing(login).await,
-            Created::UsernameTaken => Err(Error::already_exists("Username is already in use.")),
         }
+        Err(Error::already_exists("Username is already in use."))
     }
 
-    fn username(&self) -> String {
-        match self.request.username.is_empty() {
-            true => self.services.entropy.letters(GENERATED_USERNAME),
-            false => self.request.username.clone(),
+    /// The name that the identity token gives, where the client asks for none.
+    fn wish(&self) -> Option<&str> {
+        let wish = self.request.identity.as_ref().and_then(|identity| identity.username.as_deref());
+        wish.filter(|_| self.request.username.is_empty())
+    }
+
+    /// The username to try: after the first time a wish has a suffix, at the last it is given up.
+    fn username(&self, attempt: usize) -> String {
+        match self.wish() {
+            Some(wish) if attempt == 0 => wish.to_owned(),
+            Some(wish) if attempt < MAX_SUFFIXES => {
+                format!("{wish}-{}", self.services.entropy.letters(SUFFIX))
+            }
+            _ if self.request.username.is_empty() => self.services.entropy.letters(GENERATED_USERNAME),
+            _ => self.request.username.clone(),
         }
     }
 }

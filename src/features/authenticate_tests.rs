@@ -191,8 +191,14 @@ async fn losing_the_race_against_another_password_is_a_wrong_password() {
 async fn an_account_of_nakama_without_a_password_opens_by_none() {
     let world = World::new();
     let identifier = NewIdentifier::Email { email: "imported@example.com".into(), password_hash: Vec::new() };
-    let new =
-        NewUser { id: world.services.entropy.uuid(), username: "imported".into(), identifier, notices: Vec::new() };
+    let new = NewUser {
+        id: world.services.entropy.uuid(),
+        username: "imported".into(),
+        identifier,
+        tenant: None,
+        token_use: None,
+        notices: Vec::new(),
+    };
     assert_eq!(world.services.store.create_user(new).await.unwrap(), Created::New);
     assert_eq!(said(world.email("imported@example.com", "password").await), error(Code::Unauthenticated, WRONG));
 }

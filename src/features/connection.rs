@@ -2,7 +2,7 @@
 //! `session_update`.
 
 use super::Services;
-use crate::{error::Error, identity::session::SessionClaims, realtime::Session};
+use crate::{error::Error, realtime::Session};
 use kizuna_protocol::{api, code::Close};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn update(services: &Services, session: &Arc<Session>, request: &api:
         tracing::debug!(%reason, "a session token for an open socket is refused");
         refused()
     })?;
-    if !is_same_player(&session.claims(), &claims) {
+    if (claims.user_id, claims.tenant) != (session.user_id(), session.tenant()) {
         return Err(refused());
     }
     let claims = Arc::new(claims);
@@ -43,9 +43,4 @@ pub(super) fn update(services: &Services, session: &Arc<Session>, request: &api:
 
 fn refused() -> Error {
     Error::unauthenticated("Auth token invalid")
-}
-
-fn is_same_player(now: &SessionClaims, new: &SessionClaims) -> bool {
-    let tenant = |claims: &SessionClaims| claims.origin.as_ref().and_then(|origin| origin.tenant.clone());
-    now.user_id == new.user_id && tenant(now) == tenant(new)
 }

@@ -5,6 +5,7 @@ use super::{
     testing::{NOW, OK, World, error, said},
 };
 use crate::{
+    audit::Audit,
     clock::Clock,
     config::{
         self, Algorithm, Audience, AudienceClaim, Config, KeySource, TokenType, TrustEntry, Webhook, WebhookStage,
@@ -52,7 +53,7 @@ fn trusting() -> config::Identity {
 
 fn bridged(identity: &config::Identity) -> World {
     let verifier = Verifier::new(identity, &[], Clock::manual(NOW), Metrics::default());
-    let bridge = Bridge::new(verifier.expect("the trust entry fits"));
+    let bridge = Bridge::new(verifier.expect("the trust entry fits"), Audit::off());
     World::with(|config| config.hooks.before = vec!["bridge".into()], Hooks::builder().bridge(bridge))
 }
 

@@ -1,11 +1,11 @@
 //! Linking and unlinking what the caller's account signs in by (spec/auth-and-accounts.md section 16).
 
-use super::{Caller, Services, rules};
+use super::{Caller, Services, replay, revocation, rules, tenancy};
 use crate::{
     config::Secret,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
-    store::{Linked, NewIdentifier, Unlink},
+    store::{Linked, NewIdentifier, StoreError, Unlink},
 };
 use kizuna_protocol::api;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ pub async fn link_custom(services: &Services, caller: &Caller, account: api::Acc
     let hooked =
         Hooked::before(services, caller, asked(Operation::Link, Method::Custom, account.id, account.vars)).await?;
     rules::custom_id_to_link(&hooked.request.id)?;
-    let linked = services.store.link(caller.user_id, NewIdentifier::Custom(hooked.request.id.clone())).await;
-    match linked.map_err(|error| error.into_error("Error while trying to link Custom ID."))? {
+    let linked = hooked.link_custom().await;
+    match linked? {
         Linked::Done => hooked.after().await,
         Linked::InUse | Linked::NoSuchUser => Err(Error::already_exists("Custom ID is already in use.")),
     }
@@ -128,10 +128,31 @@ impl<'a> Hooked<'a> {
         caller: &'a Caller,
         mut request: AuthenticateRequest,
     ) -> Result<Self, Error> {
+        let links = request.operation == Operation::Link;
+        if links {
+            tenancy::judge_method(services, request.method)?;
+        }
         request.vars = rules::client_vars(request.vars, &services.metrics);
         let context = caller.hook_context();
         let request = services.hooks.before(&context, request).await?;
+        revocation::still_counts(services, &caller.client, request.identity.as_deref())?;
+        if links && tenancy::of_request(services, &request)? != caller.tenant {
+            return Err(Error::permission_denied("The identity token is of another tenant."));
+        }
         Ok(Self { services, caller, context, request })
+    }
+
+    async fn link_custom(&self) -> Result<Linked, Error> {
+        let failed = |error: StoreError| error.into_error("Error while trying to link Custom ID.");
+        let (store, user_id) = (&self.services.store, self.caller.user_id);
+        let id = || NewIdentifier::Custom(self.request.id.clone());
+        if let Some(token_use) = replay::of_link(self.services, &self.request, user_id) {
+            match store.link_by_token(user_id, id(), token_use).await.map_err(failed)? {
+                Ok(linked) => return Ok(linked),
+                Err(earlier) => replay::link_again(self.services, &self.request, &earlier, user_id)?,
+            }
+        }
+        store.link(user_id, id()).await.map_err(failed)
     }
 
     async fn unlink(self, what: Unlink, failed: &'static str) -> Result<(), Error> {

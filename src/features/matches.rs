@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(crate) fn create(services: &Services, session: &Arc<Session>, cid: String, request: &MatchCreate) {
     let subject = if request.name.is_empty() { services.entropy.uuid() } else { MatchId::named(&request.name).id() };
     let id = format!("{subject}.");
-    enter(services, session, cid, id, relayed(subject), Rule::Create, Size::WithSelf);
+    enter(services, session, cid, id, relayed(session, subject), Rule::Create, Size::WithSelf);
 }
 
 /// `match_join`: by id, what is there; by token, also what is not there yet.
@@ -29,16 +29,16 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
     match request.id {
         Some(match_join::Id::MatchId(id)) => match id.parse::<MatchId>() {
             Ok(parsed) if parsed.is_relayed() => {
-                let key = relayed(parsed.id());
+                let key = relayed(session, parsed.id());
                 let is_new = enter(services, session, cid, id, key, Rule::MustExist, Size::WithoutSelf);
                 leave_earlier(services, session, key, is_new);
             }
             Ok(_) => session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found"),
             Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID"),
         },
-        Some(match_join::Id::Token(token)) => match services.tokens.verify_match_token(&token) {
+        Some(match_join::Id::Token(token)) => match services.tokens.verify_match_token(&token, session.tenant()) {
             Ok(found) => {
-                let key = relayed(found.match_id);
+                let key = relayed(session, found.match_id);
                 let id = format!("{}.", found.match_id);
                 let is_new = enter(services, session, cid, id, key, Rule::Create, Size::WithoutSelf);
                 leave_earlier(services, session, key, is_new);
@@ -109,7 +109,7 @@ pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, re
         return session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID");
     };
     if id.is_relayed() {
-        services.realtime.streams().leave(relayed(id.id()), session);
+        services.realtime.streams().leave(relayed(session, id.id()), session);
     }
     Delivery::answer(cid, None).to(session);
 }
@@ -133,7 +133,7 @@ pub(crate) fn send(services: &Services, session: &Arc<Session>, request: MatchDa
         reliable: request.reliable,
     };
     let delivery = Delivery::of(Body::MatchData(data)).encoded_for(session.format());
-    services.realtime.streams().send(relayed(id.id()), session, only.as_deref(), delivery);
+    services.realtime.streams().send(relayed(session, id.id()), session, only.as_deref(), delivery);
 }
 
 /// The session ids that a message is for; `None` without a list. Receivers are told apart by session id alone.
@@ -146,8 +146,9 @@ fn listed(request: &MatchDataSend) -> Result<Option<Vec<Uuid>>, ()> {
     ids.collect::<Result<Vec<_>, ()>>().map(Some)
 }
 
-fn relayed(subject: Uuid) -> StreamKey {
-    StreamKey { mode: Mode::RelayedMatch, subject }
+/// The match as it is for a session: one id is another match for each tenant.
+fn relayed(session: &Session, subject: Uuid) -> StreamKey {
+    StreamKey::new(session.tenant(), Mode::RelayedMatch, subject)
 }
 
 const MAX_LIMIT: i32 = 100;
@@ -159,7 +160,7 @@ const DEFAULT_LIMIT: i32 = 10;
 /// A parameter out of its bounds, in the order and words of spec/realtime-core.md 10.1.
 pub async fn list_matches(
     services: &Services,
-    _caller: &Caller,
+    caller: &Caller,
     request: ListMatchesRequest,
 ) -> Result<MatchList, Error> {
     let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
@@ -193,7 +194,7 @@ pub async fn list_matches(
     }
     let bound = |value: i32| usize::try_from(value).unwrap_or(0);
     let sizes = bound(min.unwrap_or(0))..=max.map_or(usize::MAX, bound);
-    let found = services.realtime.streams().list(Mode::RelayedMatch, bound(limit), sizes);
+    let found = services.realtime.streams().list(caller.tenant, Mode::RelayedMatch, bound(limit), sizes);
     let matches = found.into_iter().map(|(subject, size)| ListedMatch {
         match_id: format!("{subject}."),
         size: i32::try_from(size).unwrap_or(i32::MAX),

@@ -8,11 +8,13 @@ pub mod links;
 pub mod login;
 pub mod matches;
 pub mod passwords;
+mod replay;
 pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+mod tenancy;
 pub mod ticket;
 pub mod users;
 
@@ -22,11 +24,12 @@ mod hooked_tests;
 pub(crate) mod testing;
 
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
     identity::{
-        Verifier,
+        Tenant, Verifier,
         session::{SessionClaims, SessionTokens},
     },
     realtime::Realtime,
@@ -66,6 +69,8 @@ pub struct Services {
     pub tickets: Tickets,
     /// Who is connected.
     pub realtime: Realtime,
+    /// What is written down of sign-ins, refusals and ended sessions.
+    pub audit: Audit,
 }
 
 /// Who sends a request, before anything is known of the person: the network's view.
@@ -96,6 +101,8 @@ pub struct Caller {
     pub vars: Arc<BTreeMap<String, String>>,
     /// The token's id; all tokens of one refresh chain share it. `None` only for tokens of another server.
     pub token_id: Option<Uuid>,
+    /// The wall that the session is behind.
+    pub tenant: Tenant,
     /// When the session token ends, in seconds since 1970.
     pub expires_unix: i64,
 }
@@ -109,6 +116,7 @@ impl Caller {
             username: Arc::clone(&claims.username),
             vars: Arc::clone(&claims.vars),
             token_id: claims.token_id,
+            tenant: claims.tenant,
             expires_unix: claims.expires_unix,
         }
     }

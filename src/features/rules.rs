@@ -1,6 +1,6 @@
 //! What identifiers, names and passwords must look like (spec/auth-and-accounts.md sections 9 and 10). Lengths are in bytes.
 
-use crate::{error::Error, identity::RESERVED_VARS, telemetry::Metrics};
+use crate::{config, error::Error, identity::RESERVED_VARS, telemetry::Metrics};
 use std::collections::BTreeMap;
 
 /// Bytes of a password that bcrypt looks at: more would be ignored.
@@ -17,6 +17,20 @@ pub(super) fn client_vars(mut vars: BTreeMap<String, String>, metrics: &Metrics)
         !reserved
     });
     vars
+}
+
+/// What a client may set of session variables in number and size.
+pub(super) fn vars_fit(vars: &BTreeMap<String, String>, limits: &config::Session) -> Result<(), Error> {
+    let most = limits.max_vars;
+    if vars.len() > most {
+        return Err(Error::invalid_argument(format!("Too many session variables, at most {most} are allowed.")));
+    }
+    let most = limits.max_var_bytes;
+    if vars.iter().any(|(name, value)| name.len() + value.len() > most) {
+        let what = "Session variable too large, name and value may have at most";
+        return Err(Error::invalid_argument(format!("{what} {most} bytes.")));
+    }
+    Ok(())
 }
 
 /// ASCII control characters and ASCII white space; other white space is allowed.

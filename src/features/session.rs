@@ -1,18 +1,21 @@
 //! The life of a session after signing in: who a token stands for, and refresh (spec/auth-and-accounts.md sections 4 and 5).
 
-use super::{Caller, Client, Services, login, revocation, rules};
+use super::{Caller, Client, Services, login, revocation, rules, tenancy};
 use crate::{
+    audit::{Event, Source},
     error::Error,
     identity::{
-        RESERVED_VARS,
-        session::{Kind, Origin, RefreshToken, Renewal, SessionClaims},
+        RESERVED_VARS, RefreshRule, VerifiedIdentity,
+        session::{Origin, RefreshToken, Renewal, SessionClaims, TokenPair, TooLarge},
     },
     store::{Identifier, Presented, Rotation},
 };
-use kizuna_protocol::api;
+use kizuna_protocol::{api, code::Code};
 use std::collections::BTreeMap;
 
 const REFUSED: &str = "Refresh token invalid or expired.";
+/// The variable in which a client presents an identity token at refresh. It is taken out, and never part of a session.
+const IDENTITY_TOKEN: &str = "idp.token";
 const REFRESH_FAILED: &str = "Error refreshing the session.";
 
 /// Whom the Bearer token of a request stands for: the one judgement for HTTP, `/ws` and RPC.
@@ -31,11 +34,11 @@ pub fn caller(services: &Services, client: Client, token: &str) -> Result<(Calle
 /// the token is exchanged: presented once more, it ends the session.
 ///
 /// # Errors
-/// 400 without a token; 401 for one that is not good, or of a session that is too old; 403 for a banned and 404 for a deleted
-/// account; 503 when a limit is reached.
+/// 400 without a token, or when variables are too large; 401 for a token that is not good, of a session that is too old, or without
+/// the identity token that its trust entry asks for; 403 for a banned and 404 for a deleted account; 503 when a limit is reached.
 pub async fn session_refresh(
     services: &Services,
-    _client: &Client,
+    client: &Client,
     request: api::SessionRefreshRequest,
 ) -> Result<api::Session, Error> {
     if request.token.is_empty() {
@@ -43,6 +46,7 @@ pub async fn session_refresh(
     }
     let presented = services.tokens.verify_refresh(&request.token).map_err(|reason| {
         tracing::debug!(%reason, "a refresh token is refused");
+        services.audit.record(Event::RefreshRefused { user_id: None, why: reason.as_str(), address: client.address });
         Error::unauthenticated(REFUSED)
     })?;
     let chain = &presented.claims;
@@ -53,13 +57,18 @@ pub async fn session_refresh(
     if login.disabled {
         return Err(Error::permission_denied("User account banned."));
     }
-    let origin = chain.origin.as_deref();
+    let mut wanted = request.vars;
+    let proof = represented(services, chain, wanted.remove(IDENTITY_TOKEN)).await?;
+    let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
+    let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
     login::renew(services, chain).await?;
-    let vars = vars_at_refresh(services, chain, request.vars);
+    let vars = vars_at_refresh(services, chain, wanted, proof.as_ref())?;
+    fits(services, &login.username, &vars, origin)?;
     let generation = rotate(services, &presented).await?;
     revocation::keep_revoked(services, chain).await?;
     let pair = services.tokens.renew(Renewal { chain, generation, username: &login.username, vars: &vars, origin });
+    note_length(services, &pair, origin)?;
     if let Some(token_id) = pair.token_id.filter(|_| services.config.session.close_on_expiry) {
         services.realtime.prolong(chain.user_id, token_id, pair.expires_unix);
     }
@@ -75,6 +84,77 @@ pub(super) fn not_too_old(services: &Services, issued_unix: i64, origin: Option<
         true => Err(Error::unauthenticated("Session has reached its longest life. Sign in again.")),
         false => Ok(()),
     }
+}
+
+/// Whom an identity token that comes with the refresh proves: the player of the session, once more.
+async fn represented(
+    services: &Services,
+    chain: &SessionClaims,
+    token: Option<String>,
+) -> Result<Option<VerifiedIdentity>, Error> {
+    let Some(origin) = &chain.origin else {
+        services.metrics.reserved_vars_dropped.inc_by(u64::from(token.is_some()));
+        return Ok(None);
+    };
+    let rule = services.verifier.refresh_rule(origin).ok_or_else(|| {
+        Error::unauthenticated("The identity provider of this session is not trusted any more. Sign in again.")
+    })?;
+    let Some(token) = token else {
+        return match rule {
+            RefreshRule::TokenAlone => Ok(None),
+            RefreshRule::Represent => Err(Error::unauthenticated(
+                "This session is refreshed with a current identity token, sent as the variable idp.token.",
+            )),
+        };
+    };
+    let identity = services.verifier.verify(&token).await?;
+    let found = services.store.find_login(Identifier::Custom(&identity.account_id));
+    let owner = found.map_err(|error| error.into_error("Error finding user account."))?.map(|login| login.user_id);
+    if owner != Some(chain.user_id) {
+        tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
+        return Err(Error::unauthenticated("Identity token refused."));
+    }
+    tenancy::stays(services, chain.tenant, &identity)?;
+    Ok(Some(identity))
+}
+
+/// Whether the session token of such a session is short enough.
+///
+/// # Errors
+/// 400: with code 9 where the claims of the identity token alone make it too long, with code 3 where the client does.
+pub(super) fn fits(
+    services: &Services,
+    username: &str,
+    vars: &BTreeMap<String, String>,
+    origin: Option<&Origin>,
+) -> Result<(), Error> {
+    let Err(too_large) = services.tokens.fits(username, vars, origin) else { return Ok(()) };
+    let imposed = vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
+    let imposed = imposed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    match (origin, services.tokens.fits(username, &imposed, origin)) {
+        (Some(origin), Err(by_claims)) => {
+            tracing::warn!(entry = &*origin.entry, %by_claims, "claims make too long a session token");
+            Err(Error::new(Code::FailedPrecondition, "The claims of the identity token make too long a session token."))
+        }
+        _ => Err(too_long(too_large)),
+    }
+}
+
+fn too_long(too_large: TooLarge) -> Error {
+    Error::invalid_argument(format!("Session variables too large: {too_large}."))
+}
+
+/// Counts and judges a session token that is about to be handed out.
+///
+/// # Errors
+/// 400 when it is too long.
+pub(super) fn note_length(services: &Services, pair: &TokenPair, origin: Option<&Origin>) -> Result<(), Error> {
+    if services.tokens.judge_length(&pair.token).map_err(too_long)? {
+        let entry = origin.map_or("none", |origin| &*origin.entry);
+        tracing::warn!(bytes = pair.token.len(), entry, "session tokens grow long (session.warn_token_bytes)");
+    }
+    services.metrics.session_token_bytes.observe(pair.token.len() as f64);
+    Ok(())
 }
 
 /// The generation of the next refresh token, once that of the presented one is on disk as used.
@@ -107,23 +187,26 @@ async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Er
 async fn end_reused(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
     services.metrics.refresh_reuses.inc();
     tracing::warn!(user = %chain.user_id, "a refresh token was used twice; its session is ended");
-    let both = [Kind::Session, Kind::Refresh].into_iter();
-    revocation::revoke(services, both.filter_map(|kind| services.tokens.token(kind, chain)).collect()).await
+    revocation::end_chain(services, chain, Source::Reuse).await
 }
 
-/// The client's new variables, if it sends any, with those that came from the identity token, which no client changes.
+/// The client's new variables, if it sends any, with those that came from the identity token, the newest one that was presented.
+/// No client changes these.
 fn vars_at_refresh(
     services: &Services,
     chain: &SessionClaims,
     wanted: BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    if wanted.is_empty() {
-        return BTreeMap::clone(&chain.vars);
+    proof: Option<&VerifiedIdentity>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let (imposed, own): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        BTreeMap::clone(&chain.vars).into_iter().partition(|(name, _)| name.starts_with(RESERVED_VARS));
+    let mut vars = own;
+    if !wanted.is_empty() {
+        vars = rules::client_vars(wanted, &services.metrics);
+        rules::vars_fit(&vars, &services.config.session)?;
     }
-    let mut vars = rules::client_vars(wanted, &services.metrics);
-    let imposed = chain.vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
-    vars.extend(imposed.map(|(name, value)| (name.clone(), value.clone())));
-    vars
+    vars.extend(proof.map_or(imposed, |identity| identity.vars.clone()));
+    Ok(vars)
 }
 
 #[cfg(test)]

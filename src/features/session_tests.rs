@@ -205,6 +205,7 @@ async fn a_chain_of_another_server_is_taken_on() {
             expires_unix: NOW + 60,
             issued_unix: NOW - 600,
             origin: None,
+            tenant: Default::default(),
             signature: [0; 32],
         };
         let renewal =

@@ -4,6 +4,7 @@ use super::{
     Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session, ticket::Tickets,
 };
 use crate::{
+    audit::Audit,
     clock::{Clock, Entropy},
     config::Config,
     error::Error,
@@ -118,7 +119,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let lifetime = config.session.token_expiry_sec.max(config.session.refresh_token_expiry_sec);
     let limits = Limits { outbox_size: config.hooks.outbox_size, token_lifetime_sec: lifetime as i64 + 1 };
     let store = Store::open(&config.store, dir.path(), clock.clone()).expect("the store opens").with_limits(limits);
-    let tokens = SessionTokens::new(&config.session, clock.clone(), entropy.clone());
+    let tokens = SessionTokens::new(&config, clock.clone(), entropy.clone());
     revocation::load_revocations(&store, &tokens).expect("the store can be read");
     let verifier =
         Verifier::new(&config.identity, &[], clock.clone(), identity::Metrics::default()).expect("the trust fits");
@@ -138,6 +139,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         login,
         tokens,
         hooks,
+        audit: Audit::off(),
     }
 }
 

@@ -1,32 +1,34 @@
 //! Looking up other users (spec/auth-and-accounts.md section 15).
 
-use super::{Caller, Services};
-use crate::{error::Error, store::User};
+use super::{Caller, Services, tenancy};
+use crate::{error::Error, identity::Tenant, store::User};
 use kizuna_protocol::api;
 use prost_types::Timestamp;
 use uuid::Uuid;
 
-/// Every user that has one of the ids, usernames or Facebook ids, each once; unknown ones are left out.
+/// Every user that has one of the ids, usernames or Facebook ids, each once; unknown ones, and those of other tenants, are left
+/// out.
 ///
 /// # Errors
 /// 400 for an id that is no UUID.
 pub async fn get_users(
     services: &Services,
-    _caller: &Caller,
+    caller: &Caller,
     request: api::GetUsersRequest,
 ) -> Result<api::Users, Error> {
     let ids = request.ids.iter().map(|id| user_id(id)).collect::<Result<Vec<_>, _>>()?;
     let found = services.store.users(&ids, &request.usernames, &request.facebook_ids);
     let found = found.map_err(|error| error.into_error("Error retrieving user accounts."))?;
-    Ok(api::Users { users: found.into_iter().map(|user| to_message(services, user)).collect() })
+    let found = tenancy::visible(services, caller.tenant, found)?;
+    Ok(api::Users { users: found.into_iter().map(|user| to_message(services, caller.tenant, user)).collect() })
 }
 
 fn user_id(text: &str) -> Result<Uuid, Error> {
     Uuid::try_parse(text).map_err(|_| Error::invalid_argument(format!("ID '{text}' is not a valid system ID.")))
 }
 
-/// What anybody may see of an account.
-pub(super) fn to_message(services: &Services, user: User) -> api::User {
+/// What anybody of its tenant may see of an account.
+pub(super) fn to_message(services: &Services, tenant: Tenant, user: User) -> api::User {
     api::User {
         id: user.id.to_string(),
         username: user.username,
@@ -40,7 +42,7 @@ pub(super) fn to_message(services: &Services, user: User) -> api::User {
         google_id: user.google_id.unwrap_or_default(),
         gamecenter_id: user.gamecenter_id.unwrap_or_default(),
         steam_id: user.steam_id.unwrap_or_default(),
-        online: services.realtime.is_online(user.id),
+        online: services.realtime.is_online(user.id, tenant),
         edge_count: user.edge_count,
         create_time: Some(timestamp(user.create_time)),
         update_time: Some(timestamp(user.update_time)),

@@ -23,6 +23,9 @@ pub enum FetchError {
     /// A file that cannot be read.
     #[error("file: {0}")]
     File(#[from] std::io::Error),
+    /// The issuer's configuration document cannot be believed.
+    #[error("discovery: {0}")]
+    Discovery(&'static str),
     /// Read, and not usable.
     #[error(transparent)]
     Unusable(#[from] super::keys::KeySetError),

@@ -2,6 +2,7 @@
 //! have no set at all, or name a key that is not in it; however many ask, one fetch is under way.
 
 use super::{
+    discovery::Discovery,
     fetch::{FetchError, KeyFetcher},
     keys::{HeldKeys, Keys},
     metrics::Metrics,
@@ -26,6 +27,14 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 pub(super) enum Source {
     /// Fetched in the background.
     Url(String, Arc<dyn KeyFetcher>),
+    /// Fetched in the background from where the issuer says at that time.
+    Discovery {
+        /// Whose configuration it is.
+        issuer: String,
+        /// Whether it may lead to plain http on loopback.
+        allow_loopback_http: bool,
+        fetcher: Arc<dyn KeyFetcher>,
+    },
     /// Read again at the soft lifetime.
     File(PathBuf),
 }
@@ -145,7 +154,7 @@ impl KeySet {
     pub(super) fn kept(source: Source, limits: Limits, owner: Owner) -> Result<Self, FetchError> {
         let first = match &source {
             Source::File(path) => Some((Arc::new(limits.parse(&read_file(path, limits.max_bytes)?)?), Instant::now())),
-            Source::Url(..) => None,
+            Source::Url(..) | Source::Discovery { .. } => None,
         };
         let begun = Attempts { begun: 1, ended: u64::from(first.is_some()), last_succeeded: first.is_some() };
         let shared = Arc::new(Shared {
@@ -318,10 +327,12 @@ impl Owner {
 async fn read(source: &Source, limits: &Limits) -> Result<Keys, FetchError> {
     let attempt = async {
         match source {
-            Source::Url(url, fetcher) => match fetcher.fetch(url, limits.max_bytes).await {
-                Err(FetchError::Transport(_)) => fetcher.fetch(url, limits.max_bytes).await,
-                other => other,
-            },
+            Source::Url(url, fetcher) => twice(|| fetcher.fetch(url, limits.max_bytes)).await,
+            Source::Discovery { issuer, allow_loopback_http, fetcher } => {
+                let read = || Discovery::read(&**fetcher, issuer, limits.max_bytes, *allow_loopback_http);
+                let url = twice(read).await?.jwks_uri;
+                twice(|| fetcher.fetch(&url, limits.max_bytes)).await
+            }
             Source::File(path) => {
                 let (path, max_bytes) = (path.clone(), limits.max_bytes);
                 let read = tokio::task::spawn_blocking(move || read_file(&path, max_bytes)).await;
@@ -331,6 +342,14 @@ async fn read(source: &Source, limits: &Limits) -> Result<Keys, FetchError> {
     };
     let text = timeout(limits.timeout, attempt).await.map_err(|_| FetchError::TimedOut)??;
     limits.parse(&text)
+}
+
+/// What `attempt` answers, or answers the second time where the transport broke the first time.
+async fn twice<T, F: Future<Output = Result<T, FetchError>>>(attempt: impl Fn() -> F) -> Result<T, FetchError> {
+    match attempt().await {
+        Err(FetchError::Transport(_)) => attempt().await,
+        other => other,
+    }
 }
 
 fn read_file(path: &std::path::Path, max_bytes: usize) -> Result<Vec<u8>, FetchError> {

@@ -1,7 +1,7 @@
 //! Key sets (RFC 7517): which keys of a set can be used, each bound to its one algorithm, parsed once.
 
 use super::jwt::{MAX_KEY_ID_BYTES, Signature};
-use crate::config::Algorithm;
+use crate::config::{Algorithm, TENANT_PLACEHOLDER};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
@@ -32,9 +32,25 @@ pub enum KeySetError {
 pub(super) struct Key {
     pub(super) algorithm: Algorithm,
     public: DecodingKey,
+    /// The member `issuer` that Entra ID gives its keys: whose tokens the key signs, possibly with a placeholder for the tenant.
+    issuer: Option<Box<str>>,
 }
 
 impl Key {
+    /// Whether the key may sign tokens of `issuer` for `tenant`, their claim `tid`.
+    ///
+    /// Source: Microsoft identity platform, "Secure applications and APIs by validating claims", "Validate the signing key issuer".
+    pub(super) fn signs_for(&self, issuer: &str, tenant: Option<&str>) -> bool {
+        let Some(own) = &self.issuer else { return true };
+        match own.split_once(TENANT_PLACEHOLDER) {
+            None => **own == *issuer,
+            Some((before, after)) => {
+                let rest = issuer.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                rest.is_some() && rest == tenant
+            }
+        }
+    }
+
     /// Whether `signature`, base64url, is this key's over `message`.
     pub(super) fn verifies(&self, message: &[u8], signature: &Signature<'_>) -> bool {
         let (fits, algorithm) = match self.algorithm {
@@ -129,13 +145,17 @@ fn usable(jwk: &Value) -> Option<(String, Key)> {
     if !for_signatures || !for_verifying || jwk.contains_key("d") {
         return None;
     }
+    let issuer = match jwk.get("issuer") {
+        None => None,
+        Some(issuer) => Some(issuer.as_str()?.into()),
+    };
     let key = match text(jwk, "kty")? {
         "RSA" => rsa(jwk),
         "EC" => p256(jwk),
         "OKP" => ed25519(jwk),
         _ => None,
     }?;
-    Some((id.to_owned(), key))
+    Some((id.to_owned(), Key { issuer, ..key }))
 }
 
 fn rsa(jwk: &Map<String, Value>) -> Option<Key> {
@@ -149,7 +169,7 @@ fn rsa(jwk: &Map<String, Value>) -> Option<Key> {
         return None;
     }
     let public = DecodingKey::from_rsa_raw_components(&modulus, &exponent);
-    Some(Key { algorithm: Algorithm::RS256, public })
+    Some(Key { algorithm: Algorithm::RS256, public, issuer: None })
 }
 
 fn p256(jwk: &Map<String, Value>) -> Option<Key> {
@@ -159,7 +179,7 @@ fn p256(jwk: &Map<String, Value>) -> Option<Key> {
     // Found at load, not at verify: a point that is not on the curve.
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
     let public = DecodingKey::from_ec_components(text(jwk, "x")?, text(jwk, "y")?).ok()?;
-    Some(Key { algorithm: Algorithm::ES256, public })
+    Some(Key { algorithm: Algorithm::ES256, public, issuer: None })
 }
 
 fn ed25519(jwk: &Map<String, Value>) -> Option<Key> {
@@ -170,7 +190,8 @@ fn ed25519(jwk: &Map<String, Value>) -> Option<Key> {
         return None;
     }
     ParsedPublicKey::new(&ED25519, point).ok()?;
-    Some(Key { algorithm: Algorithm::EdDSA, public: DecodingKey::from_ed_components(text(jwk, "x")?).ok()? })
+    let public = DecodingKey::from_ed_components(text(jwk, "x")?).ok()?;
+    Some(Key { algorithm: Algorithm::EdDSA, public, issuer: None })
 }
 
 fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -21,9 +21,30 @@ pub enum Step {
     Client,
     /// Whom it names.
     Subject,
+    /// What the entry's mapping makes of its claims: variables and tenant.
+    Claims,
+    /// The nonce that it must bring back.
+    Nonce,
+    /// Whether it was presented before, where `identity.replay` asks. Judged at the sign-in, after all else.
+    Replay,
+    /// Whether what it proves still counts.
+    Revoked,
 }
 
 impl Step {
+    /// Every step, in their order.
+    pub const ALL: [Self; 9] = [
+        Self::Format,
+        Self::Algorithm,
+        Self::Signature,
+        Self::Expiry,
+        Self::Issuer,
+        Self::Client,
+        Self::Subject,
+        Self::Claims,
+        Self::Nonce,
+    ];
+
     /// The label in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +55,10 @@ impl Step {
             Self::Issuer => "issuer",
             Self::Client => "client",
             Self::Subject => "subject",
+            Self::Claims => "claims",
+            Self::Nonce => "nonce",
+            Self::Replay => "replay",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -95,6 +120,8 @@ reasons! {
     KeysUnavailable = Signature, "the issuer's keys are not available";
     /// The signature is not the key's over these bytes.
     BadSignature = Signature, "the signature is wrong";
+    /// The key's own `issuer` (Entra ID) is another.
+    KeyIssuer = Signature, "the key signs for another issuer";
     /// More verifications under way than `identity.max_verifications`.
     Busy = Signature, "too many verifications are under way";
     /// A time is missing or no number, or lies outside of what can be.
@@ -109,16 +136,48 @@ reasons! {
     IssuedLater = Expiry, "the token was issued in the future";
     /// Older than `max_age_sec`.
     TooOld = Expiry, "the token is too old";
+    /// `auth_time` is in the future, where `max_auth_age_sec` is set.
+    SignedInLater = Expiry, "the player signed in in the future";
+    /// `auth_time` is longer ago than `max_auth_age_sec`.
+    SignedInLongAgo = Expiry, "the player signed in too long ago";
     /// `iss` is missing, malformed, or no trusted issuer.
     Issuer = Issuer, "the issuer is not trusted";
+    /// `tid` is not the tenant in `iss`.
+    IssuerTenant = Issuer, "the issuer is another tenant's";
+    /// Another entry judges it than the one that the caller expects.
+    OtherEntry = Client, "the token is another trust entry's";
     /// The audience claim is missing, malformed, or names others.
     Audience = Client, "the token is for another client";
-    /// Another kind of token than the entry asks for.
+    /// `azp` is missing or not one of `authorized_parties`.
+    AuthorizedParty = Client, "the token was made for another client";
+    /// Another kind of token than the entry asks for, or a security event.
     TokenType = Client, "the token is of another kind";
     /// `sub` is missing, malformed, or has characters that cannot be printed.
     Subject = Subject, "the subject is malformed";
     /// The bare subject cannot be a custom id: not 6 to 128 bytes, or with spaces.
     SubjectUnfit = Subject, "the subject cannot be an account id";
+    /// A required claim is not there.
+    ClaimMissing = Claims, "a required claim is missing";
+    /// A mapped claim has another type than the mapping says, or characters that cannot be kept apart.
+    ClaimType = Claims, "a mapped claim has another type";
+    /// A mapped claim has none of the values that it may have.
+    ClaimValue = Claims, "a mapped claim has a value that is not allowed";
+    /// A variable is longer than its `max_bytes`.
+    VarTooLong = Claims, "a variable is too long";
+    /// All variables together are longer than `identity.max_vars_bytes`.
+    VarsTooLong = Claims, "the variables are too long together";
+    /// The tenant is missing, malformed, or not one that is believed.
+    Tenant = Claims, "the tenant is missing or not believed";
+    /// The nonce is missing, not ours, expired, used, or not the expected one.
+    Nonce = Nonce, "the nonce is not one that was handed out for this";
+    /// More nonces came back than `identity.max_used_nonces`.
+    TooManyNonces = Nonce, "too many nonces are remembered";
+    /// It has opened a session before, and `identity.replay` lets it open no other.
+    Replayed = Replay, "the token was used before";
+    /// Older than the end of its player's, sign-in's, tenant's or issuer's sessions.
+    Revoked = Revoked, "the token is older than the end of its player's sessions";
+    /// An event token lacks `jti`, `events`, or whom it is about, or has what it must not have.
+    EventForm = Subject, "the event is malformed";
 }
 
 /// Whether the token is at fault, or we.
@@ -150,6 +209,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// The trust entry that judged it; `None` while none was found.
     pub entry: Option<Arc<str>>,
+    /// `iss`, as configured; `None` while no entry was found.
+    pub issuer: Option<Arc<str>>,
 }
 
 impl Refusal {
@@ -162,7 +223,7 @@ impl Refusal {
     pub fn kind(&self) -> RefusalKind {
         match self.reason {
             Reason::KeysUnavailable => RefusalKind::KeysUnavailable,
-            Reason::Busy => RefusalKind::Busy,
+            Reason::Busy | Reason::TooManyNonces => RefusalKind::Busy,
             _ => RefusalKind::Invalid,
         }
     }

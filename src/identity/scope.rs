@@ -1,4 +1,5 @@
-//! Groups of sessions that can be ended or kept apart together: the players of an issuer, of a tenant, of one sign-in there.
+//! Groups of sessions that can be ended or kept apart together: the players of an issuer, of a tenant, of one sign-in there; one
+//! player of an issuer; and what an issuer has told of them.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -13,6 +14,8 @@ pub enum ScopeKind {
     Tenant,
     /// The sessions that came from one sign-in at the provider: issuer, NUL, and its `sid` or `origin_jti`.
     Family,
+    /// One player of an issuer: issuer, NUL, and `sub`.
+    Subject,
 }
 
 impl ScopeKind {
@@ -22,6 +25,7 @@ impl ScopeKind {
             Self::Issuer => "issuer",
             Self::Tenant => "tenant",
             Self::Family => "family",
+            Self::Subject => "subject",
         }
     }
 }
@@ -34,17 +38,27 @@ pub struct ScopeKey(u128);
 impl ScopeKey {
     /// The key of the group called `name`.
     pub fn new(kind: ScopeKind, name: &str) -> Self {
-        Self::of(kind, &[name])
+        Self::of(kind.as_str(), &[name])
     }
 
     /// The key of a sign-in at `issuer` that it calls `session`.
     pub fn family(issuer: &str, session: &str) -> Self {
-        Self::of(ScopeKind::Family, &[issuer, session])
+        Self::of(ScopeKind::Family.as_str(), &[issuer, session])
     }
 
-    fn of(kind: ScopeKind, parts: &[&str]) -> Self {
+    /// The key of the player whom `issuer` calls `subject`.
+    pub fn subject(issuer: &str, subject: &str) -> Self {
+        Self::of(ScopeKind::Subject.as_str(), &[issuer, subject])
+    }
+
+    /// The key of the log-out token or security event token that `issuer` calls `id` (its `jti`).
+    pub fn event(issuer: &str, id: &str) -> Self {
+        Self::of("event", &[issuer, id])
+    }
+
+    fn of(kind: &str, parts: &[&str]) -> Self {
         let mut digest = Context::new(&SHA256);
-        digest.update(kind.as_str().as_bytes());
+        digest.update(kind.as_bytes());
         for part in parts {
             digest.update(&[0]);
             digest.update(part.as_bytes());
@@ -83,6 +97,26 @@ impl fmt::Debug for ScopeKey {
     }
 }
 
+/// The wall that a session is behind: what is of one tenant never meets what is of another. Without tenancy nobody has one, and
+/// everybody is together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tenant(Option<ScopeKey>);
+
+impl Tenant {
+    /// No wall.
+    pub const NONE: Self = Self(None);
+
+    /// The tenant called `name`.
+    pub fn named(name: &str) -> Self {
+        Self(Some(ScopeKey::new(ScopeKind::Tenant, name)))
+    }
+
+    /// Its key; `None` without a wall.
+    pub const fn key(self) -> Option<ScopeKey> {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +126,8 @@ mod tests {
         let tenant = ScopeKey::new(ScopeKind::Tenant, "acme");
         assert_ne!(tenant, ScopeKey::new(ScopeKind::Issuer, "acme"));
         assert_ne!(ScopeKey::family("a", "bc"), ScopeKey::family("ab", "c"));
+        assert_ne!(ScopeKey::family("a", "b"), ScopeKey::subject("a", "b"));
+        assert_ne!(ScopeKey::event("a", "b"), ScopeKey::subject("a", "b"));
         assert_eq!(ScopeKey::parse(&tenant.to_string()), Some(tenant));
         assert_eq!(ScopeKey::from_u128(tenant.to_u128()), tenant);
         assert_eq!(tenant.to_string().len(), 22);

@@ -2,27 +2,30 @@
 
 use super::{
     claims,
-    fetch::{FetchError, HttpFetcher, KeyFetcher},
-    jwks::{KeySet, Limits, Owner, Source, refused_at_start},
+    explain::{self, Trace},
     jwt::{ParsedToken, parse_token},
     keys::{HeldKeys, Keys},
+    mapping::Mapped,
     metrics::Metrics,
-    refusal::{Reason, Refusal, RefusalKind},
+    nonce::Nonces,
+    refusal::{Reason, Refusal, RefusalKind, Step},
     scope::{ScopeKey, ScopeKind},
     session::Origin,
     trust::{Entry, Issuer},
 };
 use crate::{
-    clock::Clock,
-    config::{
-        Algorithm, ConfigError, Identity, KeySource, TrustEntry, judge_trust, key_set_address, subject_namespaces,
-    },
+    clock::{Clock, Entropy},
+    config::{Algorithm, TrustEntry},
 };
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 use tokio::sync::Semaphore;
 
@@ -42,7 +45,7 @@ pub struct VerifiedIdentity {
     pub entry: Arc<str>,
     /// `iss`, as configured.
     pub issuer: Arc<str>,
-    /// `sub`.
+    /// `sub`, or what the entry takes in its place.
     pub subject: String,
     /// The custom id of the account: 6 to 128 bytes without spaces and control characters.
     pub account_id: String,
@@ -62,7 +65,7 @@ pub struct VerifiedIdentity {
     pub vars: BTreeMap<String, String>,
     /// The username that the entry makes of claims, where it asks for that.
     pub username: Option<String>,
-    /// The version of the entry's mapping.
+    /// What the entry's mapping is known by: another one has another number; 0 where it maps nothing.
     pub mapping_version: u32,
     /// SHA-256 of the token's signing input: the same for every copy of the token, however its signature is written.
     pub digest: [u8; 32],
@@ -93,77 +96,64 @@ impl fmt::Debug for VerifiedIdentity {
     }
 }
 
+/// What a caller knows of a token before it comes: it asked for it.
+#[derive(Clone, Copy)]
+pub struct Expected<'a> {
+    /// The name of the trust entry that must judge it.
+    pub entry: &'a str,
+    /// The value that its claim `nonce` must have.
+    pub nonce: &'a str,
+}
+
+/// Seconds between two warnings of large tokens.
+const WARN_EVERY_SEC: i64 = 60;
+
 /// Judges identity tokens. Its background tasks end when it is dropped.
 pub struct Verifier {
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// For each issuer the entries that trust it, with its place among the entry's issuers.
-    by_issuer: HashMap<Arc<str>, Vec<(usize, usize)>>,
-    max_token_bytes: usize,
-    under_way: Semaphore,
+    pub(super) by_issuer: HashMap<Arc<str>, Vec<(usize, usize)>>,
+    pub(super) max_token_bytes: usize,
+    /// 0: no token is large.
+    pub(super) warn_token_bytes: usize,
+    /// When a large token was last warned of, in seconds since 1970.
+    pub(super) warned: AtomicI64,
+    pub(super) event_max_age: i64,
+    pub(super) under_way: Semaphore,
     /// Those who wait for keys: apart from `under_way`, so that an issuer that hangs does not stop tokens whose keys are here.
-    waiting: Semaphore,
-    clock: Clock,
-    metrics: Metrics,
+    pub(super) waiting: Semaphore,
+    pub(super) nonces: Nonces,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+}
+
+/// Who judges a token, and by which algorithm: found in the token before anything in it is believed.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'v> {
+    pub(super) entry: &'v Entry,
+    pub(super) issuer: &'v Issuer,
+    pub(super) algorithm: Algorithm,
+}
+
+impl Place<'_> {
+    pub(super) fn refusal(&self, reason: Reason) -> Refusal {
+        let (entry, issuer) = (Arc::clone(&self.entry.name), Arc::clone(&self.issuer.name));
+        Refusal { reason, entry: Some(entry), issuer: Some(issuer) }
+    }
+}
+
+/// What the nonce of a token is held against.
+#[derive(Clone, Copy)]
+pub(super) enum NonceCheck<'a> {
+    /// Those that this server handed out, where the entry asks for one; it is used up.
+    Own,
+    /// This one.
+    Is(&'a str),
+    /// Nothing: this process hands out none.
+    None,
 }
 
 impl Verifier {
-    /// A verifier for the entries of `config` and those `held` by this process. Call it inside a tokio runtime: it begins to fetch
-    /// key sets, and waits for none.
-    ///
-    /// # Errors
-    /// Whatever [`judge_trust`] finds; an inline or file key set that cannot be used; no TLS on this machine.
-    pub fn new(config: &Identity, held: &[Trusted], clock: Clock, metrics: Metrics) -> Result<Arc<Self>, ConfigError> {
-        let https = addresses(config).any(|url| url.starts_with("https:"));
-        let fetcher: Arc<dyn KeyFetcher> = Arc::new(HttpFetcher::new(https)?);
-        Self::with_fetcher(config, held, clock, metrics, &fetcher)
-    }
-
-    /// As [`Verifier::new`], fetching key sets by `fetcher`.
-    ///
-    /// # Errors
-    /// As [`Verifier::new`].
-    pub fn with_fetcher(
-        config: &Identity,
-        held: &[Trusted],
-        clock: Clock,
-        metrics: Metrics,
-        fetcher: &Arc<dyn KeyFetcher>,
-    ) -> Result<Arc<Self>, ConfigError> {
-        let trusted = judged(config, held)?;
-        let first_of_namespace = subject_namespaces(&trusted);
-        let mut entries = Vec::with_capacity(trusted.len());
-        for (index, entry) in trusted.iter().enumerate() {
-            let keys = held.get(index.wrapping_sub(config.trust.len())).map(|trusted| &trusted.keys);
-            let open = Opening { config, metrics: &metrics, fetcher, index, entry };
-            let issuers = entry.issuers.iter().map(|issuer| open.issuer(issuer, keys)).collect::<Result<_, _>>()?;
-            entries.push(Entry::new(entry, &trusted[first_of_namespace[index]].name, issuers));
-        }
-        Ok(Arc::new(Self {
-            by_issuer: by_issuer(&entries),
-            entries,
-            max_token_bytes: config.max_token_bytes,
-            under_way: Semaphore::new(config.max_verifications.min(Semaphore::MAX_PERMITS)),
-            waiting: Semaphore::new(config.max_verifications.min(Semaphore::MAX_PERMITS)),
-            clock,
-            metrics,
-        }))
-    }
-
-    /// Judges the configuration without starting anything: what [`Verifier::new`] would refuse, except for faults of files.
-    ///
-    /// # Errors
-    /// As [`Verifier::new`].
-    pub fn check(config: &Identity) -> Result<(), ConfigError> {
-        for (index, entry) in judged(config, &[])?.iter().enumerate() {
-            if let KeySource::Inline(text) = &entry.jwks {
-                Limits::new(config)
-                    .parse(text.as_bytes())
-                    .map_err(|error| refused_at_start(index, "inline", &error))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether anybody is trusted at all. If so, a custom id that is no identity token is to be refused.
     pub fn trusts_anybody(&self) -> bool {
         !self.entries.is_empty()
@@ -174,40 +164,94 @@ impl Verifier {
         &self.metrics
     }
 
-    /// Judges a token: format, algorithm, signature, expiry, issuer and client, then the subject. The first step that fails
-    /// decides. The signature is computed on the calling task (some 26 µs); only a fetch of keys is waited for.
+    /// A nonce for one sign-in, to be given to the provider: it then stands in the identity token. Good for
+    /// `identity.nonce_lifetime_sec`, once, until this server restarts.
+    pub fn issue_nonce(&self, entropy: &Entropy) -> String {
+        self.metrics.nonce_issued();
+        self.nonces.issue(entropy, self.clock.unix_seconds())
+    }
+
+    /// Judges a token: format, algorithm, signature, expiry, issuer and client, then the subject, the mapped claims and the nonce.
+    /// The first step that fails decides. The signature is computed on the calling task (some 26 µs); only a fetch of keys is
+    /// waited for.
     ///
     /// # Errors
     /// Why the token is refused. Turn it into [`crate::error::Error`] for the client: that says one thing for all.
     pub async fn verify(&self, token: &str) -> Result<VerifiedIdentity, Refusal> {
-        let outcome = self.judge(token).await;
-        match &outcome {
-            Ok(identity) => self.metrics.accepted(&identity.entry),
-            Err(refusal) => {
-                self.metrics.refused(refusal);
-                let (step, entry) = (refusal.step().as_str(), refusal.entry.as_deref().unwrap_or("none"));
-                match refusal.kind() {
-                    RefusalKind::Invalid => tracing::debug!(step, entry, reason = %refusal, "identity token refused"),
-                    RefusalKind::KeysUnavailable | RefusalKind::Busy => {
-                        tracing::debug!(step, entry, reason = %refusal, "identity token not judged");
-                    }
-                }
-            }
-        }
+        let outcome = self.judge(token, None).await;
+        self.count(&outcome);
         outcome
     }
 
-    async fn judge(&self, token: &str) -> Result<VerifiedIdentity, Refusal> {
-        let nobody = |reason| Refusal { reason, entry: None };
+    /// As [`Verifier::verify`], for a token that the caller asked a provider for: it must be of that entry, and carry that nonce.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub async fn verify_expecting(&self, token: &str, expected: Expected<'_>) -> Result<VerifiedIdentity, Refusal> {
+        let outcome = self.judge(token, Some(expected)).await;
+        self.count(&outcome);
+        outcome
+    }
+
+    fn count(&self, outcome: &Result<VerifiedIdentity, Refusal>) {
+        let Err(refusal) = outcome else { return };
+        self.metrics.refused(refusal);
+        let (step, entry) = (refusal.step().as_str(), refusal.entry.as_deref().unwrap_or("none"));
+        match refusal.kind() {
+            RefusalKind::Invalid => tracing::debug!(step, entry, reason = %refusal, "identity token refused"),
+            RefusalKind::KeysUnavailable | RefusalKind::Busy => {
+                tracing::debug!(step, entry, reason = %refusal, "identity token not judged");
+            }
+        }
+    }
+
+    async fn judge(&self, token: &str, expected: Option<Expected<'_>>) -> Result<VerifiedIdentity, Refusal> {
+        let bytes = token.len();
+        let (token, place) = self.place(token, &mut ())?;
+        let nonce = expected.map_or(NonceCheck::Own, |expected| NonceCheck::Is(expected.nonce));
+        if expected.is_some_and(|expected| *expected.entry != *place.entry.name) {
+            return Err(place.refusal(Reason::OtherEntry));
+        }
+        self.judge_signature(place, &token, &mut ()).await.map_err(|reason| place.refusal(reason))?;
+        let identity = self.judge_claims(place, token, nonce, &mut ()).map_err(|reason| place.refusal(reason))?;
+        self.accepted(place, bytes);
+        Ok(identity)
+    }
+
+    fn accepted(&self, place: Place<'_>, bytes: usize) {
+        place.issuer.accepted.inc();
+        let is_large = self.warn_token_bytes > 0 && bytes >= self.warn_token_bytes;
+        place.entry.sizes.observe(bytes, is_large);
+        if !is_large {
+            return;
+        }
+        let (now, warned) = (self.clock.unix_seconds(), self.warned.load(Ordering::Relaxed));
+        let due = now.saturating_sub(warned) >= WARN_EVERY_SEC;
+        if due && self.warned.compare_exchange(warned, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(entry = %place.entry.name, bytes, "an identity token is large; docs/tokens.md says what to leave out");
+        }
+    }
+
+    /// The first steps: format and algorithm, and who judges the token.
+    pub(super) fn place<'t>(
+        &self,
+        token: &'t str,
+        trace: &mut impl Trace,
+    ) -> Result<(ParsedToken<'t>, Place<'_>), Refusal> {
+        let nobody = |reason| Refusal { reason, entry: None, issuer: None };
+        trace.found(Step::Format, || format!("{} bytes", token.len()));
         let token = parse_token(token, self.max_token_bytes).map_err(nobody)?;
+        trace.found(Step::Format, || explain::header(&token));
         let algorithm = self.algorithm(&token).map_err(nobody)?;
+        trace.found(Step::Algorithm, || format!("{algorithm:?}"));
+        trace.found(Step::Issuer, || explain::issuer(&token));
         let (entry, issuer) = self.entry_for(&token).ok_or_else(|| nobody(Reason::Issuer))?;
-        let judged = self.judge_by(entry, issuer, token, algorithm).await;
-        judged.map_err(|reason| Refusal { reason, entry: Some(Arc::clone(&entry.name)) })
+        trace.found(Step::Issuer, || format!("judged by the trust entry {:?}", entry.name));
+        Ok((token, Place { entry, issuer, algorithm }))
     }
 
     /// The token's algorithm, if any entry allows it: `none` and its like end here.
-    fn algorithm(&self, token: &ParsedToken<'_>) -> Result<Algorithm, Reason> {
+    pub(super) fn algorithm(&self, token: &ParsedToken<'_>) -> Result<Algorithm, Reason> {
         let algorithm = match token.algorithm() {
             Some("RS256") => Algorithm::RS256,
             Some("ES256") => Algorithm::ES256,
@@ -229,19 +273,21 @@ impl Verifier {
         Some((entry, &entry.issuers[*issuer]))
     }
 
-    async fn judge_by(
+    /// Whether the signature is that of a key of the issuer.
+    pub(super) async fn judge_signature(
         &self,
-        entry: &Entry,
-        issuer: &Issuer,
-        token: ParsedToken<'_>,
-        algorithm: Algorithm,
-    ) -> Result<VerifiedIdentity, Reason> {
+        place: Place<'_>,
+        token: &ParsedToken<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<(), Reason> {
+        let Place { entry, issuer, algorithm } = place;
         if !entry.algorithms.contains(&algorithm) {
             return Err(Reason::Algorithm);
         }
         let id = token.key_id().ok_or(Reason::NoKeyId)?;
         let keys = self.keys_for(issuer, id).await?;
         let key = keys.get(id).ok_or(Reason::UnknownKey)?;
+        trace.found(Step::Signature, || "the key is in the issuer's set".to_owned());
         if key.algorithm != algorithm {
             return Err(Reason::KeyAlgorithm);
         }
@@ -252,27 +298,81 @@ impl Verifier {
                 return Err(Reason::BadSignature);
             }
         }
-        let times = claims::judge_times(&token.claims, entry, self.clock.unix_seconds())?;
+        trace.found(Step::Signature, || "the signature is its".to_owned());
+        let tenant = token.claims.get("tid").and_then(Value::as_str);
+        if key.signs_for(&issuer.name, tenant) { Ok(()) } else { Err(Reason::KeyIssuer) }
+    }
+
+    /// Whether the claims are what the entry asks for, and who they say it is.
+    pub(super) fn judge_claims(
+        &self,
+        place: Place<'_>,
+        token: ParsedToken<'_>,
+        nonce: NonceCheck<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<VerifiedIdentity, Reason> {
+        let Place { entry, issuer, .. } = place;
+        let now = self.clock.unix_seconds();
+        trace.found(Step::Expiry, || explain::times(&token, now));
+        let times = claims::judge_times(&token.claims, entry, now)?;
+        if issuer
+            .tenant
+            .as_deref()
+            .is_some_and(|tenant| token.claims.get("tid").and_then(Value::as_str) != Some(tenant))
+        {
+            return Err(Reason::IssuerTenant);
+        }
+        trace.found(Step::Client, || explain::client(&token, entry));
         claims::judge_client(&token, entry)?;
-        let subject = claims::judge_subject(&token.claims)?.to_owned();
+        let subject = claims::judge_subject(&token.claims, &entry.subject)?.into_owned();
+        let account_id = entry.account_id(issuer, &subject)?;
+        trace.found(Step::Subject, || format!("account id {account_id}"));
+        let mapped = match &entry.mapping {
+            None => Mapped::default(),
+            Some(mapping) => mapping.apply(&token.claims).map_err(|fault| {
+                trace.found(Step::Claims, || fault.what.to_owned());
+                fault.reason
+            })?,
+        };
+        trace.found(Step::Claims, || explain::mapped(&mapped));
+        self.judge_nonce(entry, &token, nonce, now)?;
         let text = |name: &str| token.claims.get(name).and_then(Value::as_str).map(str::to_owned);
         Ok(VerifiedIdentity {
-            account_id: entry.account_id(&issuer.name, &subject)?,
+            account_id,
             entry: Arc::clone(&entry.name),
             issuer: Arc::clone(&issuer.name),
             subject,
             token_id: text("jti"),
-            authenticated_at: token.claims.get("auth_time").and_then(Value::as_i64),
+            authenticated_at: times.authenticated_at,
             family: text("sid").or_else(|| text("origin_jti")),
-            tenant: None,
-            vars: BTreeMap::new(),
-            username: None,
-            mapping_version: 0,
+            tenant: mapped.tenant,
+            vars: mapped.vars,
+            username: mapped.username,
+            mapping_version: entry.mapping.as_ref().map_or(0, |mapping| mapping.version),
             digest: sha256(token.signed.as_bytes()),
             expires_at: times.expires_at,
             issued_at: times.issued_at,
             claims: token.claims,
         })
+    }
+
+    /// The last step, since it uses the nonce up.
+    fn judge_nonce(
+        &self,
+        entry: &Entry,
+        token: &ParsedToken<'_>,
+        check: NonceCheck<'_>,
+        now: i64,
+    ) -> Result<(), Reason> {
+        let nonce = token.claims.get("nonce").and_then(Value::as_str);
+        match check {
+            NonceCheck::Own if entry.wants_nonce => self.nonces.take_back(nonce.ok_or(Reason::Nonce)?, now),
+            NonceCheck::Own | NonceCheck::None => Ok(()),
+            NonceCheck::Is(expected) => {
+                let nonce = nonce.ok_or(Reason::Nonce)?;
+                verify_slices_are_equal(nonce.as_bytes(), expected.as_bytes()).map_err(|_| Reason::Nonce)
+            }
+        }
     }
 
     async fn keys_for(&self, issuer: &Issuer, id: &str) -> Result<Arc<Keys>, Reason> {
@@ -294,66 +394,4 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
     digest
-}
-
-/// All entries, judged together, their presets written out: those of the configuration, then those held.
-fn judged(config: &Identity, held: &[Trusted]) -> Result<Vec<TrustEntry>, ConfigError> {
-    // Held keys need no address, so a held entry must not be judged by one.
-    let of_held = |trusted: &Trusted| TrustEntry { jwks: KeySource::Inline("held".into()), ..trusted.entry.clone() };
-    let all: Vec<_> = config.trust.iter().cloned().chain(held.iter().map(of_held)).collect();
-    judge_trust(&all, config.jwks_allow_loopback_http)?;
-    Ok(all.iter().map(TrustEntry::with_preset).collect())
-}
-
-/// Every address that key sets are fetched from.
-fn addresses(config: &Identity) -> impl Iterator<Item = String> {
-    config.trust.iter().map(TrustEntry::with_preset).flat_map(|entry| match entry.jwks {
-        KeySource::Url(url) if url.is_empty() => entry.issuers.iter().map(|issuer| key_set_address(issuer)).collect(),
-        KeySource::Url(url) => vec![url],
-        KeySource::File(_) | KeySource::Inline(_) => Vec::new(),
-    })
-}
-
-fn by_issuer(entries: &[Entry]) -> HashMap<Arc<str>, Vec<(usize, usize)>> {
-    let mut map: HashMap<Arc<str>, Vec<(usize, usize)>> = HashMap::new();
-    for (index, entry) in entries.iter().enumerate() {
-        for (place, issuer) in entry.issuers.iter().enumerate() {
-            map.entry(Arc::clone(&issuer.name)).or_default().push((index, place));
-        }
-    }
-    map
-}
-
-/// What opening the key sets of one entry needs.
-struct Opening<'a> {
-    config: &'a Identity,
-    metrics: &'a Metrics,
-    fetcher: &'a Arc<dyn KeyFetcher>,
-    index: usize,
-    entry: &'a TrustEntry,
-}
-
-impl Opening<'_> {
-    fn issuer(&self, name: &str, held: Option<&HeldKeys>) -> Result<Issuer, ConfigError> {
-        let keys = match (held, &self.entry.jwks) {
-            (Some(keys), _) => Ok(KeySet::Held(keys.clone())),
-            (None, KeySource::Inline(text)) => Limits::new(self.config)
-                .parse(text.as_bytes())
-                .map(KeySet::fixed)
-                .map_err(|error| refused_at_start(self.index, "inline", &error)),
-            (None, KeySource::File(path)) => self.kept(name, Source::File(path.clone()), "file"),
-            (None, KeySource::Url(url)) => {
-                let url = if url.is_empty() { key_set_address(name) } else { url.clone() };
-                self.kept(name, Source::Url(url, Arc::clone(self.fetcher)), "url")
-            }
-        }?;
-        Ok(Issuer { name: name.into(), keys })
-    }
-
-    fn kept(&self, issuer: &str, source: Source, key: &str) -> Result<KeySet, ConfigError> {
-        let owner =
-            Owner { entry: self.entry.name.as_str().into(), issuer: issuer.into(), metrics: self.metrics.clone() };
-        let kept: Result<_, FetchError> = KeySet::kept(source, Limits::new(self.config), owner);
-        kept.map_err(|error| refused_at_start(self.index, key, &error))
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::query::Query;
 use crate::{
+    config::Secret,
     error::Error,
     features::{Caller, Client, Services, session},
     identity::session::SessionClaims,
@@ -27,6 +28,20 @@ pub(super) fn server_key(headers: &HeaderMap, services: &Services) -> Result<(),
         return Ok(());
     }
     Err(Error::unauthenticated("Server key invalid"))
+}
+
+/// Checks the key of a service, presented as Bearer token or as Basic user. Each of `keys` is compared: which one fits is not told by
+/// the time it takes.
+pub(super) fn service_key(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Error> {
+    let invalid = || Error::unauthenticated("Service key invalid");
+    let header = match authorization(headers) {
+        Given::Never => return Err(Error::unauthenticated("Service key required")),
+        Given::Repeatedly => return Err(invalid()),
+        Given::Once(header) => header,
+    };
+    let given = bearer(header).map(|key| key.as_bytes().to_vec()).or_else(|| basic_user(header)).ok_or_else(invalid)?;
+    let fits = keys.iter().fold(false, |fits, key| is_same(&given, key.expose()) | fits);
+    if fits { Ok(()) } else { Err(invalid()) }
 }
 
 /// Checks the session token.
@@ -70,6 +85,15 @@ pub(super) fn http_key_or_session(
     }
     let token = bearer(header).ok_or_else(|| Error::unauthenticated("Auth token invalid"))?;
     session::caller(services, client, token).map(|(caller, _)| Some(caller))
+}
+
+/// Checks the key of the operator's own servers (`bridge.admin_key`), which must not be empty.
+pub(super) fn admin(headers: &HeaderMap, key: &str) -> Result<(), Error> {
+    match authorization(headers) {
+        Given::Once(header) if bearer(header).is_some_and(|given| is_same(given.as_bytes(), key)) => Ok(()),
+        Given::Never => Err(Error::unauthenticated("Admin key required")),
+        Given::Once(_) | Given::Repeatedly => Err(Error::unauthenticated("Admin key invalid")),
+    }
 }
 
 /// The token of a `Bearer` header. The scheme is case-sensitive and followed by one space.

@@ -24,7 +24,7 @@ pub(super) fn is_merged(headers: &HeaderMap, route: &Route) -> Result<bool, Erro
 ///
 /// # Errors
 /// The content type is malformed: 400, code 3.
-fn is_form(headers: &HeaderMap) -> Result<bool, Error> {
+pub(super) fn is_form(headers: &HeaderMap) -> Result<bool, Error> {
     let Some(value) = headers.get(CONTENT_TYPE).filter(|value| !value.is_empty()) else {
         return Ok(false);
     };

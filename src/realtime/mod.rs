@@ -13,7 +13,11 @@ pub use presence::{JoinError, Joined, Mode, Rule, StreamKey, Streams};
 pub use registry::{Registry, TooManySockets};
 pub use session::{Identity, Session};
 
-use crate::{config::Config, telemetry::Metrics};
+use crate::{
+    config::Config,
+    identity::{Tenant, session::SessionClaims},
+    telemetry::Metrics,
+};
 use kizuna_protocol::{
     api::Notification,
     code::Close,
@@ -25,6 +29,8 @@ use uuid::Uuid;
 /// Codes of notifications that only live sockets get (spec/realtime-core.md 2.7).
 const SINGLE_SOCKET: i32 = -7;
 const BANNED: i32 = -8;
+/// Sessions that are judged before others get their turn, where all are.
+const JUDGED_AT_ONCE: usize = 256;
 /// Ours: the session ends soon. Nakama's own codes end at -8; ours begin well below them.
 const SESSION_EXPIRING: i32 = -1_001;
 
@@ -81,9 +87,26 @@ impl Realtime {
         self.registry.remove(session);
     }
 
-    /// Closes every socket of a user: the account is gone, or its tokens are.
-    pub fn disconnect_user(&self, user_id: Uuid) {
-        close_each(&self.registry.of_user(user_id), None);
+    /// Closes every socket of a user, whose account is gone or banned, and answers how many.
+    pub fn disconnect_user(&self, user_id: Uuid) -> usize {
+        let sessions = self.registry.of_user(user_id);
+        close_each(&sessions, None);
+        sessions.len()
+    }
+
+    /// Closes those of a user's sockets whose session `is_ended`, and answers how many.
+    pub fn close_revoked_of(&self, user_id: Uuid, is_ended: impl Fn(&SessionClaims) -> bool) -> usize {
+        close_revoked(&self.registry.of_user(user_id), &is_ended)
+    }
+
+    /// Closes every socket whose session `is_ended`, and answers how many. Lets others work in between.
+    pub async fn close_revoked(&self, is_ended: impl Fn(&SessionClaims) -> bool) -> usize {
+        let mut closed = 0;
+        for sessions in self.registry.all().chunks(JUDGED_AT_ONCE) {
+            closed += close_revoked(sessions, &is_ended);
+            tokio::task::yield_now().await;
+        }
+        closed
     }
 
     /// Tells every socket of a banned user so, and closes it.
@@ -102,10 +125,16 @@ impl Realtime {
         self.registry.for_each(|session| session.outbound().close(Close::SHUTTING_DOWN));
     }
 
-    /// Whether a user shows a status; `online` in users and accounts.
-    pub fn is_online(&self, user_id: Uuid) -> bool {
-        self.registry.of_user(user_id).iter().any(|session| session.shows_status())
+    /// Whether a user shows a status to somebody of `tenant`; `online` in users and accounts.
+    pub fn is_online(&self, user_id: Uuid, tenant: Tenant) -> bool {
+        let sessions = self.registry.of_user(user_id);
+        sessions.iter().any(|session| session.shows_status() && session.tenant() == tenant)
     }
+}
+
+fn close_revoked(sessions: &[Arc<Session>], is_ended: &impl Fn(&SessionClaims) -> bool) -> usize {
+    let ended = sessions.iter().filter(|session| is_ended(&session.claims()) && session.outbound().closing().is_none());
+    ended.map(|session| session.outbound().close(Close::SESSION_REVOKED)).count()
 }
 
 fn close_each(sessions: &[Arc<Session>], notice: Option<&envelope::Message>) {

@@ -5,7 +5,7 @@
 //! waiting, so the lock is held for as long as it takes to push.
 
 use super::{Delivery, session::Session};
-use crate::telemetry::Metrics;
+use crate::{identity::Tenant, telemetry::Metrics};
 use dashmap::{DashMap, mapref::entry::Entry};
 use kizuna_protocol::realtime::{MatchPresenceEvent, UserPresence, envelope::Message as Body};
 use parking_lot::Mutex;
@@ -23,13 +23,20 @@ pub enum Mode {
     RelayedMatch = 5,
 }
 
-/// A stream's identity.
+/// A stream's identity. The tenant is part of it, so streams of two tenants are never one, whatever their subject; there is no
+/// other way to name a stream than by whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
-    /// The kind.
-    pub mode: Mode,
-    /// What it is about.
-    pub subject: Uuid,
+    tenant: Tenant,
+    mode: Mode,
+    subject: Uuid,
+}
+
+impl StreamKey {
+    /// The stream of kind `mode` about `subject` behind the wall of `tenant`: that of the session or caller who asks.
+    pub fn new(tenant: Tenant, mode: Mode, subject: Uuid) -> Self {
+        Self { tenant, mode, subject }
+    }
 }
 
 /// One stream; it exists as long as it has members.
@@ -221,9 +228,16 @@ impl Streams {
         session.streams().lock().iter().any(|stream| stream.key == key)
     }
 
-    /// Up to `limit` streams of a kind whose size is within the bounds, in no order: subject and size.
-    pub fn list(&self, mode: Mode, limit: usize, sizes: std::ops::RangeInclusive<usize>) -> Vec<(Uuid, usize)> {
-        let sized = self.by_key.iter().filter(|entry| entry.key().mode == mode).filter_map(|entry| {
+    /// Up to `limit` streams of a tenant and a kind whose size is within the bounds, in no order: subject and size.
+    pub fn list(
+        &self,
+        tenant: Tenant,
+        mode: Mode,
+        limit: usize,
+        sizes: std::ops::RangeInclusive<usize>,
+    ) -> Vec<(Uuid, usize)> {
+        let of_kind = |key: &StreamKey| key.mode == mode && key.tenant == tenant;
+        let sized = self.by_key.iter().filter(|entry| of_kind(entry.key())).filter_map(|entry| {
             let size = entry.value().size.load(Relaxed);
             (size > 0 && sizes.contains(&size)).then_some((entry.key().subject, size))
         });

@@ -96,6 +96,11 @@ impl Registry {
         self.by_id.get(&session_id).map(|session| session.clone())
     }
 
+    /// Every session that is open now.
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        self.by_id.iter().map(|entry| entry.value().clone()).collect()
+    }
+
     /// Calls `visit` with every session. It must not touch the registry.
     pub fn for_each(&self, visit: impl Fn(&Session)) {
         self.by_id.iter().for_each(|entry| visit(entry.value()));

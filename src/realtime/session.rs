@@ -4,7 +4,7 @@ use super::{
     outbound::{Outbound, OutboundLimits},
     presence::Stream,
 };
-use crate::identity::session::SessionClaims;
+use crate::identity::{Tenant, session::SessionClaims};
 use kizuna_protocol::{envelope::Format, realtime::UserPresence};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub struct Identity {
     /// The user.
     pub user_id: Uuid,
+    /// The wall that the session is behind.
+    pub tenant: Tenant,
     /// The session's own id; a user with two sockets has two.
     pub session_id: Uuid,
     /// The presence that others see, made once.
@@ -56,7 +58,7 @@ impl Session {
             username: claims.username.to_string(),
             ..UserPresence::default()
         };
-        let identity = Identity { user_id: claims.user_id, session_id, presence };
+        let identity = Identity { user_id: claims.user_id, tenant: claims.tenant, session_id, presence };
         let expires_unix = claims.expires_unix;
         Arc::new(Self {
             identity,
@@ -76,6 +78,11 @@ impl Session {
     /// The user.
     pub fn user_id(&self) -> Uuid {
         self.identity.user_id
+    }
+
+    /// The tenant: behind its wall is all that the session can meet.
+    pub fn tenant(&self) -> Tenant {
+        self.identity.tenant
     }
 
     /// What the session token says: the one that opened the socket, or the one that took its place.

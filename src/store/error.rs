@@ -42,6 +42,9 @@ pub enum StoreError {
     /// As many refresh chains are remembered as may: `session.max_refresh_chains`.
     #[error("as many refresh chains are remembered as may (session.max_refresh_chains)")]
     ChainsFull,
+    /// As many used identity tokens are remembered as may: `identity.max_replay_tokens`.
+    #[error("as many identity tokens are remembered as may (identity.max_replay_tokens)")]
+    TokenUsesFull,
     /// The database was made by a newer Kizuna, or cannot be used as it is.
     #[error("{0}")]
     Refused(String),
@@ -87,6 +90,7 @@ impl StoreError {
             Self::Locked(_) => Error::unavailable("The store cannot take writes right now: database locked."),
             Self::OutboxFull(_) => Error::unavailable("Too many notices wait for delivery. Try again."),
             Self::ChainsFull => Error::unavailable("Too many sessions have been refreshed lately. Try again."),
+            Self::TokenUsesFull => Error::unavailable("Too many identity tokens have been used lately. Try again."),
             Self::Closed => Error::unavailable("The server is stopping."),
             Self::Corrupt { .. } | Self::Conflict { .. } | Self::Refused(_) | Self::Other(_) => {
                 Error::internal(public_message, self)

@@ -78,7 +78,7 @@ pub(super) fn insert_device(tx: &Transaction<'_>, id: &str, user_id: Uuid) -> Re
     db::run(tx, INSERT_DEVICE, params![id, db::key(&user_id)]).map(drop)
 }
 
-fn link(tx: &Transaction<'_>, id: Uuid, what: &NewIdentifier, now: i64) -> Result<Linked, StoreError> {
+pub(super) fn link(tx: &Transaction<'_>, id: Uuid, what: &NewIdentifier, now: i64) -> Result<Linked, StoreError> {
     let owner = users::find_login(tx, what.as_identifier())?.map(|login| login.user_id);
     if owner.is_some_and(|owner| owner != id) {
         return Ok(Linked::InUse);

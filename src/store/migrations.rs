@@ -30,7 +30,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "revocations", sql: include_str!("sqlite/0002_revocations.sql") },
     Migration { version: 3, name: "outbox", sql: include_str!("sqlite/0003_outbox.sql") },
     Migration { version: 4, name: "refresh chains", sql: include_str!("sqlite/0004_refresh_chains.sql") },
-    Migration { version: 8, name: "provider sessions", sql: include_str!("sqlite/0008_provider_sessions.sql") },
+    Migration { version: 6, name: "scoped revocations", sql: include_str!("sqlite/0006_scoped_revocations.sql") },
+    Migration { version: 8, name: "provider_sessions", sql: include_str!("sqlite/0008_provider_sessions.sql") },
+    Migration { version: 10, name: "tenants", sql: include_str!("sqlite/0010_tenants.sql") },
+    Migration { version: 11, name: "token uses", sql: include_str!("sqlite/0011_token_uses.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\
@@ -150,14 +153,15 @@ mod tests {
         drop(conn);
         let applied = |states: &[MigrationState]| states.iter().map(|state| state.applied_at).collect::<Vec<_>>();
         let before = Store::migration_status(&config, dir.path()).unwrap();
-        assert_eq!(applied(&before), [Some(5), None, None, None, None]);
+        let all_but_first = &MIGRATIONS[1..];
+        assert_eq!(applied(&before), [vec![Some(5)], vec![None; all_but_first.len()]].concat());
         assert_eq!(
             Store::migrate_up(&config, dir.path(), &clock).unwrap(),
-            ["revocations", "outbox", "refresh chains", "provider sessions"]
+            all_but_first.iter().map(|migration| migration.name).collect::<Vec<_>>()
         );
         assert_eq!(Store::migrate_up(&config, dir.path(), &clock).unwrap(), [""; 0]);
         let after = Store::migration_status(&config, dir.path()).unwrap();
-        assert_eq!(applied(&after), [Some(5), Some(1_000_000), Some(1_000_000), Some(1_000_000), Some(1_000_000)]);
+        assert_eq!(applied(&after), [vec![Some(5)], vec![Some(1_000_000); all_but_first.len()]].concat());
         let store = Store::open(&config, dir.path(), clock).unwrap();
         let old = store.find_login(crate::store::Identifier::Custom("id-old")).unwrap().unwrap();
         assert_eq!(old.username, "old");
@@ -167,7 +171,9 @@ mod tests {
     fn a_missing_database_lacks_everything_and_is_not_made_by_looking() {
         let (dir, config) = (tempfile::tempdir().unwrap(), config::Store::default());
         let states = Store::migration_status(&config, dir.path()).unwrap();
-        assert!(states.len() == 5 && states.iter().all(|state| state.applied_at.is_none() && state.known));
+        assert!(
+            states.len() == MIGRATIONS.len() && states.iter().all(|state| state.applied_at.is_none() && state.known)
+        );
         assert!(!dir.path().join(&config.file).exists());
     }
 
@@ -180,7 +186,11 @@ mod tests {
         let error = Store::open(&config, dir.path(), clock).unwrap_err();
         assert!(matches!(error, StoreError::Refused(_)));
         let text = error.to_string();
-        assert!(text.contains("migration 99 (teleport)") && text.contains("up to 8"), "{text}");
+        assert!(
+            text.contains("migration 99 (teleport)")
+                && text.contains(&format!("up to {}", MIGRATIONS.last().unwrap().version)),
+            "{text}"
+        );
         let states = Store::migration_status(&config, dir.path()).unwrap();
         assert!(states.last().is_some_and(|state| state.version == 99 && !state.known));
     }

@@ -12,6 +12,8 @@ mod outbox;
 mod provider_sessions;
 mod refresh_chains;
 mod revocations;
+mod tenants;
+mod token_uses;
 mod users;
 mod writer;
 
@@ -21,7 +23,8 @@ pub use migrations::MigrationState;
 pub use outbox::{Notice, StoredNotice};
 pub use provider_sessions::ProviderSession;
 pub use refresh_chains::{Presented, Rotation};
-pub use revocations::Revocation;
+pub use revocations::{Revocation, Scope};
+pub use token_uses::{EarlierUse, TokenUse};
 pub use users::{Account, AccountChanges, Created, Identifier, Login, NewIdentifier, NewUser, Updated, User};
 pub use writer::Counters;
 

@@ -103,7 +103,14 @@ mod tests {
     async fn with_user() -> Fresh {
         let fresh = Fresh::new();
         let identifier = NewIdentifier::Custom("custom-id".into());
-        let user = NewUser { id: USER, username: "ann".into(), identifier, notices: Vec::new() };
+        let user = NewUser {
+            id: USER,
+            username: "ann".into(),
+            identifier,
+            tenant: None,
+            token_use: None,
+            notices: Vec::new(),
+        };
         assert!(matches!(fresh.store.create_user(user).await.unwrap(), Created::New));
         fresh
     }

@@ -1,4 +1,5 @@
 //! Tokens that no longer count: table `kizuna_revocation`. Who checks tokens keeps them in memory, loaded from here at start.
+//! Its column `user_id` holds the hash of a group's name where a row is about a group.
 
 use super::{
     Store, StoreError,
@@ -39,6 +40,36 @@ pub enum Revocation {
         /// Seconds since 1970.
         expires_unix: i64,
     },
+    /// Every token of a group's sessions that was issued up to an order number, and its identity tokens up to a second.
+    ScopeBefore {
+        /// What the group is.
+        scope: Scope,
+        /// Which one: a hash of its name.
+        key: u128,
+        /// The order number.
+        before: u64,
+        /// Seconds since 1970.
+        at_unix: i64,
+        /// Seconds since 1970.
+        expires_unix: i64,
+    },
+    /// No revocation itself: an event token that caused some, remembered in one transaction with them so that it never does again.
+    EventTaken {
+        /// A hash of its issuer and id.
+        key: u128,
+        /// Seconds since 1970.
+        expires_unix: i64,
+    },
+}
+
+/// Groups of sessions that end together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "identity's scope.rs says what they are")]
+pub enum Scope {
+    Issuer,
+    Tenant,
+    Family,
+    Subject,
 }
 
 impl Store {
@@ -81,33 +112,63 @@ const UPSERT: &str = "INSERT INTO kizuna_revocation (kind, user_id, token_id, re
 const USER_BEFORE: i64 = 0;
 const SESSION_TOKEN: i64 = 1;
 const REFRESH_TOKEN: i64 = 2;
+const ISSUER_BEFORE: i64 = 3;
+const TENANT_BEFORE: i64 = 4;
+const FAMILY_BEFORE: i64 = 5;
+const SUBJECT_BEFORE: i64 = 6;
+const EVENT_TAKEN: i64 = 7;
 
 pub(super) fn put(tx: &Transaction<'_>, revocation: &Revocation) -> Result<(), StoreError> {
-    let (kind, user_id, token_id, before, at, expires) = match revocation {
+    // The order number of an entry and the second of its own are 0 where it has none; what it is about stands as `user_id`.
+    let (kind, about, token_id, before, at, expires) = match revocation {
         Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
-            let before = i64::try_from(*before).unwrap_or(i64::MAX);
-            (USER_BEFORE, user_id, Uuid::nil(), before, *at_unix, *expires_unix)
+            (USER_BEFORE, *user_id, Uuid::nil(), *before, *at_unix, *expires_unix)
         }
         Revocation::SessionToken { user_id, token_id, expires_unix } => {
-            (SESSION_TOKEN, user_id, *token_id, 0, 0, *expires_unix)
+            (SESSION_TOKEN, *user_id, *token_id, 0, 0, *expires_unix)
         }
         Revocation::RefreshToken { user_id, token_id, expires_unix } => {
-            (REFRESH_TOKEN, user_id, *token_id, 0, 0, *expires_unix)
+            (REFRESH_TOKEN, *user_id, *token_id, 0, 0, *expires_unix)
+        }
+        Revocation::ScopeBefore { scope, key, before, at_unix, expires_unix } => {
+            (scope.kind(), Uuid::from_u128(*key), Uuid::nil(), *before, *at_unix, *expires_unix)
+        }
+        Revocation::EventTaken { key, expires_unix } => {
+            (EVENT_TAKEN, Uuid::from_u128(*key), Uuid::nil(), 0, 0, *expires_unix)
         }
     };
-    db::run(tx, UPSERT, params![kind, db::key(user_id), db::key(&token_id), before, at, expires]).map(drop)
+    let before = i64::try_from(before).unwrap_or(i64::MAX);
+    db::run(tx, UPSERT, params![kind, db::key(&about), db::key(&token_id), before, at, expires]).map(drop)
 }
 
 fn revocation_of(row: &Row<'_>) -> Result<Revocation, StoreError> {
-    let (user_id, token_id, expires_unix) = (row.uuid(0)?, row.uuid(2)?, row.get(5)?);
-    match row.get::<i64>(1)? {
-        USER_BEFORE => {
-            let before = u64::try_from(row.get::<i64>(3)?).unwrap_or(0);
-            Ok(Revocation::UserBefore { user_id, before, at_unix: row.get(4)?, expires_unix })
+    let (about, token_id, expires_unix) = (row.uuid(0)?, row.uuid(2)?, row.get(5)?);
+    let (before, at_unix) = (u64::try_from(row.get::<i64>(3)?).unwrap_or(0), row.get(4)?);
+    let kind = row.get::<i64>(1)?;
+    match kind {
+        USER_BEFORE => Ok(Revocation::UserBefore { user_id: about, before, at_unix, expires_unix }),
+        SESSION_TOKEN => Ok(Revocation::SessionToken { user_id: about, token_id, expires_unix }),
+        REFRESH_TOKEN => Ok(Revocation::RefreshToken { user_id: about, token_id, expires_unix }),
+        EVENT_TAKEN => Ok(Revocation::EventTaken { key: about.as_u128(), expires_unix }),
+        _ => match Scope::of_kind(kind) {
+            Some(scope) => Ok(Revocation::ScopeBefore { scope, key: about.as_u128(), before, at_unix, expires_unix }),
+            None => Err(row.corrupt(format!("kind {kind} is not known"))),
+        },
+    }
+}
+
+impl Scope {
+    const fn kind(self) -> i64 {
+        match self {
+            Self::Issuer => ISSUER_BEFORE,
+            Self::Tenant => TENANT_BEFORE,
+            Self::Family => FAMILY_BEFORE,
+            Self::Subject => SUBJECT_BEFORE,
         }
-        SESSION_TOKEN => Ok(Revocation::SessionToken { user_id, token_id, expires_unix }),
-        REFRESH_TOKEN => Ok(Revocation::RefreshToken { user_id, token_id, expires_unix }),
-        kind => Err(row.corrupt(format!("kind {kind} is not known"))),
+    }
+
+    fn of_kind(kind: i64) -> Option<Self> {
+        [Self::Issuer, Self::Tenant, Self::Family, Self::Subject].into_iter().find(|scope| scope.kind() == kind)
     }
 }
 
@@ -129,6 +190,17 @@ mod tests {
             all_before(7, 100),
             Revocation::SessionToken { user_id: USER, token_id: Uuid::from_u128(2), expires_unix: 200 },
             Revocation::RefreshToken { user_id: USER, token_id: Uuid::from_u128(2), expires_unix: 300 },
+            Revocation::ScopeBefore { scope: Scope::Issuer, key: 1, before: 8, at_unix: 6, expires_unix: 300 },
+            Revocation::ScopeBefore { scope: Scope::Tenant, key: 1, before: 9, at_unix: 6, expires_unix: 300 },
+            Revocation::ScopeBefore { scope: Scope::Family, key: 1, before: 10, at_unix: 6, expires_unix: 300 },
+            Revocation::ScopeBefore {
+                scope: Scope::Subject,
+                key: u128::MAX,
+                before: 11,
+                at_unix: 6,
+                expires_unix: 300,
+            },
+            Revocation::EventTaken { key: 5, expires_unix: 300 },
         ];
         fresh.store.revoke(rows.clone()).await.unwrap();
         fresh.reopen();

@@ -27,7 +27,14 @@ impl Fresh {
     }
 
     pub(crate) fn new_user(&self, identifier: NewIdentifier) -> NewUser {
-        NewUser { id: self.entropy.uuid(), username: self.entropy.letters(10), identifier, notices: Vec::new() }
+        NewUser {
+            id: self.entropy.uuid(),
+            username: self.entropy.letters(10),
+            identifier,
+            tenant: None,
+            token_use: None,
+            notices: Vec::new(),
+        }
     }
 
     /// Makes an account and answers its id.
@@ -361,7 +368,14 @@ fn measure(runtime: &tokio::runtime::Runtime, fresh: &Fresh, round: u32, count: 
                     assert!(store.find_login(Identifier::Custom(&id)).unwrap().is_none());
                     let (user, username) = (entropy.uuid(), entropy.letters(10));
                     let asked = tokio::time::Instant::now();
-                    let new = NewUser { id: user, username, identifier: custom(&id), notices: Vec::new() };
+                    let new = NewUser {
+                        id: user,
+                        username,
+                        identifier: custom(&id),
+                        tenant: None,
+                        token_use: None,
+                        notices: Vec::new(),
+                    };
                     assert_eq!(store.create_user(new).await.unwrap(), Created::New);
                     slowest.fetch_max(asked.elapsed().as_millis() as u64, std::sync::atomic::Ordering::Relaxed);
                 }

@@ -1,9 +1,9 @@
 //! Accounts: table `users`, and what goes with a row of it.
 
 use super::{
-    Notice, Revocation, Store, StoreError,
+    EarlierUse, Notice, Revocation, Store, StoreError, TokenUse,
     db::{self, Row, Transaction},
-    links, outbox, revocations,
+    links, outbox, revocations, tenants, token_uses,
     writer::Undo,
 };
 use rusqlite::{Connection, params};
@@ -94,6 +94,10 @@ pub struct NewUser {
     pub username: String,
     /// What it signs in by.
     pub identifier: NewIdentifier,
+    /// The key of its tenant, for good.
+    pub tenant: Option<u128>,
+    /// The identity token that it is made by, where its use is to be remembered; with the account, or not at all.
+    pub token_use: Option<TokenUse>,
     /// Notices of its creation, stored with it or not at all.
     pub notices: Vec<Notice>,
 }
@@ -107,6 +111,8 @@ pub enum Created {
     Existing(Login),
     /// The identifier is free, but the username is not.
     UsernameTaken,
+    /// There is no such account, and the token was used before.
+    TokenUsed(EarlierUse),
 }
 
 /// What anybody may see of an account. Times are microseconds since 1970.
@@ -187,7 +193,10 @@ impl Store {
     /// When it could not be stored; then it was not.
     pub async fn create_user(&self, new: NewUser) -> Result<Created, StoreError> {
         let (clock, most) = (self.clock.clone(), self.limits.outbox_size);
-        let one_statement = new.notices.is_empty() && !matches!(new.identifier, NewIdentifier::Device(_));
+        let one_statement = new.notices.is_empty()
+            && new.tenant.is_none()
+            && new.token_use.is_none()
+            && !matches!(new.identifier, NewIdentifier::Device(_));
         let undo = if one_statement { Undo::Statement } else { Undo::Savepoint };
         self.db.write_with(undo, move |tx| create_user(tx, &new, clock.unix_micros(), most)).await
     }
@@ -341,6 +350,11 @@ fn create_user(tx: &Transaction<'_>, new: &NewUser, now: i64, outbox_size: usize
     if let Some(login) = find_login(tx, new.identifier.as_identifier())? {
         return Ok(Created::Existing(login));
     }
+    if let Some(token_use) = &new.token_use
+        && let Some(earlier) = token_uses::find(tx, token_use)?
+    {
+        return Ok(Created::TokenUsed(earlier));
+    }
     let (custom_id, email, password) = match &new.identifier {
         NewIdentifier::Custom(id) => (Some(id), None, None),
         NewIdentifier::Device(_) => (None, None, None),
@@ -353,6 +367,12 @@ fn create_user(tx: &Transaction<'_>, new: &NewUser, now: i64, outbox_size: usize
     }
     if let NewIdentifier::Device(id) = &new.identifier {
         links::insert_device(tx, id, new.id)?;
+    }
+    if let Some(tenant) = new.tenant {
+        tenants::bind(tx, new.id, tenant)?;
+    }
+    if let Some(token_use) = &new.token_use {
+        token_uses::put(tx, token_use)?;
     }
     outbox::put(tx, &new.notices, outbox_size)?;
     Ok(Created::New)
@@ -477,7 +497,7 @@ mod tests {
             match task.await.unwrap() {
                 (id, Created::New) => made.push(id),
                 (_, Created::Existing(login)) => found.push(login.user_id),
-                (_, Created::UsernameTaken) => panic!("names differ"),
+                (_, other) => panic!("names differ: {other:?}"),
             }
         }
         assert_eq!((made.len(), found.len()), (1, 49));

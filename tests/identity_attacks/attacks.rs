@@ -504,10 +504,10 @@ async fn row_33_every_refusal_is_one_answer() {
     assert_eq!(steps, expected);
     // Which step it was is in the metrics, by entry.
     let metrics = bridge.verifier.metrics();
-    assert_eq!(metrics.verifications("pool", "client", "refused"), 2);
-    assert_eq!(metrics.verifications("none", "format", "refused"), 1);
+    assert_eq!(metrics.verifications("pool", ISSUER, "client", "refused"), 2);
+    assert_eq!(metrics.verifications("none", "none", "format", "refused"), 1);
     bridge.accepts(&token(&json!({}))).await;
-    assert_eq!(metrics.verifications("pool", "all", "accepted"), 1);
+    assert_eq!(metrics.verifications("pool", ISSUER, "all", "accepted"), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 
 mod attacks;
 mod cases;
+mod claims_to_session;
 mod key_sets;
 mod key_sets_over_http;
+mod presets;
 mod provider;
 mod support;

@@ -1,6 +1,7 @@
 //! The claims of session and refresh tokens: `tid, uid, usn, vrs, exp, iat`, in this order (spec/auth-and-accounts.md section 3).
 
 use super::origin::{Origin, Written};
+use crate::identity::Tenant;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -28,7 +29,9 @@ pub struct SessionClaims {
     pub issued_unix: i64,
     /// The identity token that opened the session; `None` when it was opened otherwise.
     pub origin: Option<Arc<Origin>>,
-    /// The token's signature: what tells one token from another.
+    /// The wall that the session is behind; none while `tenancy.enabled` is off, whatever its origin says.
+    pub tenant: Tenant,
+    /// What tells one token from another: its HMAC; for other algorithms the SHA-256 of what is signed.
     pub signature: [u8; 32],
 }
 
@@ -48,8 +51,8 @@ pub enum TokenRefusal {
     /// Not three segments of base64url, or no JSON.
     #[error("not a token")]
     Format,
-    /// The header names another algorithm than HS256.
-    #[error("another algorithm than HS256")]
+    /// The header names another algorithm than those in use.
+    #[error("another algorithm than those in use")]
     Algorithm,
     /// No key of ours made the signature.
     #[error("signature does not match")]
@@ -60,9 +63,27 @@ pub enum TokenRefusal {
     /// Its time is over.
     #[error("expired")]
     Expired,
+    /// Of no tenant, where everybody has one.
+    #[error("of no tenant, and tenancy is on")]
+    NoTenant,
     /// Logged out, deleted, banned, or replaced.
     #[error("revoked")]
     Revoked,
+}
+
+impl TokenRefusal {
+    /// The check in a word: for the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Claims => "claims",
+            Self::Expired => "expired",
+            Self::NoTenant => "tenant",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// What goes into a token.
@@ -153,6 +174,7 @@ pub(super) fn read(payload: &[u8], signature: [u8; 32], lifetime: i64) -> Result
     Ok(SessionClaims {
         user_id,
         origin,
+        tenant: Tenant::NONE,
         username: Arc::from(raw.username.map_or(Cow::Borrowed(""), |text| text.0)),
         vars: Arc::new(raw.vars.unwrap_or_default()),
         token_id: raw.token_id.and_then(|text| Uuid::try_parse(&text.0).ok()),

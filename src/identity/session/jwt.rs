@@ -15,7 +15,7 @@ const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 const SIGNATURE_LENGTH: usize = 43;
 
 /// base64url without padding. Unused low bits of the last character are ignored, as Nakama does.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
         .with_encode_padding(false)
@@ -41,6 +41,11 @@ impl Keys {
     pub(super) fn new(current: &Secret, previous: &[Secret]) -> Self {
         let key = |secret: &Secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
         Self { current: key(current), previous: previous.iter().map(key).collect() }
+    }
+
+    /// How long the token that carries `payload` is.
+    pub(super) fn token_bytes(&self, payload: &str) -> usize {
+        HEADER.len() + (payload.len() * 4).div_ceil(3) + SIGNATURE_LENGTH + 2
     }
 
     /// The token that carries `payload`.

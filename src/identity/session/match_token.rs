@@ -1,11 +1,13 @@
-//! Match tokens: claims `mid` and `exp`, no `uid`, signed with the session key (spec/realtime-core.md 8.3).
+//! Match tokens: claims `mid` and `exp`, no `uid`, signed with the session key (spec/realtime-core.md 8.3). With tenancy also `ten`,
+//! the tenant's key: they are good for its players alone.
 
 use super::claims::{Text, TokenRefusal, write_text};
+use crate::identity::{ScopeKey, Tenant};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
-use std::fmt;
+use std::{fmt, fmt::Write as _};
 use uuid::Uuid;
 
 /// Seconds that a match token is good for.
@@ -20,16 +22,23 @@ pub struct MatchToken {
     pub node: String,
 }
 
-pub(super) fn to_json(match_id: &str, now: i64) -> String {
+pub(super) fn to_json(match_id: &str, tenant: Tenant, now: i64) -> String {
     let mut json = format!("{{\"exp\":{},\"mid\":", now.saturating_add(LIFETIME));
     write_text(&mut json, match_id);
+    if let Some(tenant) = tenant.key() {
+        let _ = write!(json, ",\"ten\":\"{tenant}\"");
+    }
     json.push('}');
     json
 }
 
-pub(super) fn read(payload: &[u8], now: i64) -> Result<MatchToken, TokenRefusal> {
+pub(super) fn read(payload: &[u8], tenant: Tenant, now: i64) -> Result<MatchToken, TokenRefusal> {
     let raw: Payload<'_> = serde_json::from_slice(payload).map_err(|_| TokenRefusal::Claims)?;
-    if raw.is_session_token {
+    let of_tenant = match &raw.tenant {
+        Some(text) => Some(ScopeKey::parse(&text.0).ok_or(TokenRefusal::Claims)?),
+        None => None,
+    };
+    if raw.is_session_token || of_tenant != tenant.key() {
         return Err(TokenRefusal::Claims);
     }
     if raw.expires.is_some_and(|exp| now >= exp) {
@@ -44,6 +53,7 @@ pub(super) fn read(payload: &[u8], now: i64) -> Result<MatchToken, TokenRefusal>
 #[derive(Default)]
 struct Payload<'a> {
     match_id: Option<Text<'a>>,
+    tenant: Option<Text<'a>>,
     expires: Option<i64>,
     is_session_token: bool,
 }
@@ -68,6 +78,7 @@ impl<'de> Visitor<'de> for PayloadVisitor {
         while let Some(Text(name)) = members.next_key::<Text<'de>>()? {
             match &*name {
                 "mid" => payload.match_id = Some(members.next_value()?),
+                "ten" => payload.tenant = Some(members.next_value()?),
                 "exp" => payload.expires = Some(members.next_value()?),
                 other => {
                     payload.is_session_token |= other.eq_ignore_ascii_case("uid");

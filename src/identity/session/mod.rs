@@ -1,27 +1,36 @@
-//! Session and refresh tokens: Nakama's claims, signed by HMAC-SHA256 (spec/auth-and-accounts.md sections 3 to 6).
+//! Session and refresh tokens: Nakama's claims, signed by HMAC-SHA256 or, if wished, so that others can check them (spec/auth-and-accounts.md sections 3 to 6).
 //!
 //! A pair shares its token id, and every pair of a refresh chain shares it too. What is not valid any more stands in a deny
 //! list; nothing is recorded when tokens are issued. This module judges and remembers; writing a revocation to disk *before* it
 //! is applied here is the caller's part, since identity knows no store.
 
+mod budget;
 mod claims;
 mod jwt;
 mod match_token;
 mod origin;
+mod pem;
 mod revocation;
+mod scoped;
+mod signing;
 
+pub use budget::TooLarge;
 pub use claims::{SessionClaims, TokenRefusal};
 pub use match_token::MatchToken;
 pub use origin::Origin;
 pub use revocation::{Full, Revocation};
+pub use signing::SigningKeys;
 
 use crate::{
     clock::{Clock, Entropy, order_of},
-    config,
+    config::Config,
+    identity::Tenant,
 };
+use budget::Budget;
 use claims::Claims;
 use jwt::Keys;
 use revocation::DenyList;
+use signing::SessionKeys;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 use uuid::Uuid;
 
@@ -82,11 +91,13 @@ pub struct Renewal<'a> {
 pub struct SessionTokens(Arc<Inner>);
 
 struct Inner {
-    session: Keys,
+    session: SessionKeys,
     session_seconds: i64,
     refresh: Keys,
     refresh_seconds: i64,
     max_chain_seconds: Option<i64>,
+    budget: Budget,
+    tenancy: bool,
     denied: DenyList,
     clock: Clock,
     entropy: Entropy,
@@ -99,15 +110,26 @@ impl fmt::Debug for SessionTokens {
 }
 
 impl SessionTokens {
-    /// Tokens under the keys and lifetimes of `config`, with an empty deny list.
-    pub fn new(config: &config::Session, clock: Clock, entropy: Entropy) -> Self {
+    /// Tokens under the HMAC keys and the lifetimes of `config`, with an empty deny list.
+    pub fn new(config: &Config, clock: Clock, entropy: Entropy) -> Self {
+        Self::signed(config, SigningKeys::default(), clock, entropy)
+    }
+
+    /// As [`SessionTokens::new`], with session tokens signed by `signing`.
+    pub fn signed(config: &Config, signing: SigningKeys, clock: Clock, entropy: Entropy) -> Self {
+        let (tenancy, config) = (config.tenancy.enabled, &config.session);
         let seconds = |configured: u64| i64::try_from(configured).unwrap_or(i64::MAX / 2);
         Self(Arc::new(Inner {
-            session: Keys::new(&config.encryption_key, &config.previous_encryption_keys),
+            session: SessionKeys {
+                shared: Keys::new(&config.encryption_key, &config.previous_encryption_keys),
+                signing,
+            },
             session_seconds: seconds(config.token_expiry_sec),
             refresh: Keys::new(&config.refresh_encryption_key, &config.previous_refresh_encryption_keys),
             refresh_seconds: seconds(config.refresh_token_expiry_sec),
             max_chain_seconds: (config.max_chain_sec > 0).then(|| seconds(config.max_chain_sec)),
+            budget: Budget::new(config),
+            tenancy,
             denied: DenyList::new(config.max_revoked_tokens),
             clock,
             entropy,
@@ -129,26 +151,77 @@ impl SessionTokens {
         vars: &BTreeMap<String, String>,
         origin: Option<&Origin>,
     ) -> TokenPair {
-        let issued_unix = self.0.clock.unix_seconds();
+        self.issue_as_of(self.0.clock.unix_seconds(), token_id, user_id, username, vars, origin)
+    }
+
+    /// As [`SessionTokens::issue`] was or would have been in the second `issued_unix` (since 1970): the same values make the same
+    /// pair.
+    pub fn issue_as_of(
+        &self,
+        issued_unix: i64,
+        token_id: Uuid,
+        user_id: Uuid,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+        origin: Option<&Origin>,
+    ) -> TokenPair {
         let token_id = Some(token_id);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, 0)
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin };
+        self.pair(claims, 0, issued_unix)
     }
 
     /// The next pair of a refresh chain.
     pub fn renew(&self, next: Renewal<'_>) -> TokenPair {
         let Renewal { chain, generation, username, vars, origin } = next;
         let (token_id, user_id, issued_unix) = (chain.token_id, chain.user_id, chain.issued_unix);
-        self.pair(Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin }, generation)
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: 0, issued_unix, origin };
+        self.pair(claims, generation, self.0.clock.unix_seconds())
     }
 
-    fn pair(&self, mut claims: Claims<'_>, generation: u32) -> TokenPair {
-        let now = self.0.clock.unix_seconds();
+    fn pair(&self, mut claims: Claims<'_>, generation: u32, now: i64) -> TokenPair {
         let latest = self.chain_limit(claims.issued_unix, claims.origin).unwrap_or(i64::MAX);
         claims.expires_unix = now.saturating_add(self.0.refresh_seconds).min(latest);
         let refresh_token = self.0.refresh.sign_generation(generation, &claims.to_json());
         claims.expires_unix = now.saturating_add(self.0.session_seconds).min(latest);
-        let token = self.0.session.sign(&claims.to_json());
+        let token = self.0.session.sign(&self.session_payload(&claims), now);
         TokenPair { token, refresh_token, token_id: claims.token_id, expires_unix: claims.expires_unix }
+    }
+
+    fn session_payload(&self, claims: &Claims<'_>) -> String {
+        let mut payload = claims.to_json();
+        self.0.session.add_claims(&mut payload, claims.user_id);
+        payload
+    }
+
+    /// The public keys of session tokens as a JWK set (RFC 7517 section 5); an empty one under HMAC.
+    pub fn key_set(&self) -> &str {
+        self.0.session.key_set()
+    }
+
+    /// Whether the session token of such a session is short enough, before there is one. Others than the username of a new
+    /// account are not known yet at a sign-in: give none there.
+    ///
+    /// # Errors
+    /// How long it would be.
+    pub fn fits(
+        &self,
+        username: &str,
+        vars: &BTreeMap<String, String>,
+        origin: Option<&Origin>,
+    ) -> Result<(), TooLarge> {
+        let now = self.0.clock.unix_seconds();
+        let (token_id, user_id) = (Some(Uuid::nil()), Uuid::nil());
+        let claims = Claims { token_id, user_id, username, vars, expires_unix: now, issued_unix: now, origin };
+        self.0.budget.judge(self.0.session.token_bytes(&self.session_payload(&claims)))
+    }
+
+    /// Whether a session token is short enough; and whether one of its length is to be warned of now.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn judge_length(&self, token: &str) -> Result<bool, TooLarge> {
+        self.0.budget.judge(token.len())?;
+        Ok(self.0.budget.is_to_warn(token.len(), self.0.clock.unix_seconds()))
     }
 
     /// The second, since 1970, in which a chain ends however often it is refreshed: `session.max_chain_sec` after the player proved
@@ -181,6 +254,9 @@ impl SessionTokens {
 
     fn verify(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
         let (claims, generation) = self.open(kind, token)?;
+        if self.0.tenancy && claims.tenant == Tenant::NONE {
+            return Err(TokenRefusal::NoTenant);
+        }
         match self.0.denied.denies(kind, &claims) {
             true => Err(TokenRefusal::Revoked),
             false => Ok((claims, generation)),
@@ -197,12 +273,16 @@ impl SessionTokens {
 
     /// As [`SessionTokens::read`], with the token's generation.
     fn open(&self, kind: Kind, token: &str) -> Result<(SessionClaims, u32), TokenRefusal> {
-        let (keys, lifetime) = match kind {
-            Kind::Session => (&self.0.session, self.0.session_seconds),
-            Kind::Refresh => (&self.0.refresh, self.0.refresh_seconds),
+        let (signed, lifetime) = match kind {
+            Kind::Session => (self.0.session.open(token)?, self.0.session_seconds),
+            Kind::Refresh => (self.0.refresh.open(token)?, self.0.refresh_seconds),
         };
-        let signed = keys.open(token)?;
-        let claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        let mut claims = claims::read(&signed.payload, signed.signature, lifetime)?;
+        if let Some(tenant) = claims.origin.as_ref().and_then(|origin| origin.tenant.as_deref())
+            && self.0.tenancy
+        {
+            claims.tenant = Tenant::named(tenant);
+        }
         let now = self.0.clock.unix_micros();
         if now.div_euclid(1_000_000) >= claims.expires_unix {
             return Err(TokenRefusal::Expired);
@@ -221,17 +301,18 @@ impl SessionTokens {
         }
     }
 
-    /// A token that lets its bearer join the match `match_id` for the next 30 seconds (spec/realtime-core.md 8.3).
-    pub fn mint_match_token(&self, match_id: &str) -> String {
-        self.0.session.sign(&match_token::to_json(match_id, self.0.clock.unix_seconds()))
+    /// A token that lets its bearer, if it is of `tenant`, join the match `match_id` for the next 30 seconds
+    /// (spec/realtime-core.md 8.3).
+    pub fn mint_match_token(&self, match_id: &str, tenant: Tenant) -> String {
+        self.0.session.shared.sign(&match_token::to_json(match_id, tenant, self.0.clock.unix_seconds()))
     }
 
-    /// Reads a match token. A session token is none, nor the other way round.
+    /// Reads a match token that somebody of `tenant` presents. A session token is none, nor the other way round.
     ///
     /// # Errors
     /// Which of the checks failed.
-    pub fn verify_match_token(&self, token: &str) -> Result<MatchToken, TokenRefusal> {
-        match_token::read(&self.0.session.open(token)?.payload, self.0.clock.unix_seconds())
+    pub fn verify_match_token(&self, token: &str, tenant: Tenant) -> Result<MatchToken, TokenRefusal> {
+        match_token::read(&self.0.session.shared.open(token)?.payload, tenant, self.0.clock.unix_seconds())
     }
 
     /// An order number: every token issued so far is before it, every later one after it.
@@ -301,7 +382,7 @@ impl SessionTokens {
 
     /// Remembers a revocation that is on disk, or was found there at the start.
     pub fn apply(&self, revocation: Revocation) {
-        if let Revocation::UserBefore { before, .. } = revocation {
+        if let Revocation::UserBefore { before, .. } | Revocation::ScopeBefore { before, .. } = revocation {
             self.0.entropy.order_after(before);
         }
         self.0.denied.add(revocation);

@@ -1,7 +1,8 @@
-use super::{Kind, Renewal, Revocation, SessionTokens, TokenRefusal, jwt::Keys};
+use super::{Kind, Origin, Renewal, Revocation, SessionTokens, TokenRefusal, jwt::Keys};
 use crate::{
     clock::{Clock, Entropy},
-    config,
+    config::Config,
+    identity::{ScopeKey, ScopeKind, Tenant},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -9,11 +10,12 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 const NOW: i64 = 1_800_000_000;
+const NOBODYS: Tenant = Tenant::NONE;
 const USER: &str = "d246c230-0728-400a-8f88-564be40b1bc5";
 
 fn tokens() -> (SessionTokens, Clock) {
     let clock = Clock::manual(NOW);
-    (SessionTokens::new(&config::Session::default(), clock.clone(), Entropy::seeded(3)), clock)
+    (SessionTokens::new(&Config::default(), clock.clone(), Entropy::seeded(3)), clock)
 }
 
 fn user() -> Uuid {
@@ -215,7 +217,7 @@ fn tokens_of_a_future_that_was_taken_back_are_still_older_than_a_log_out() {
     let (tokens, clock) = tokens();
     let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
     clock.advance_seconds(-30);
-    let restarted = SessionTokens::new(&config::Session::default(), clock, Entropy::seeded(4));
+    let restarted = SessionTokens::new(&Config::default(), clock, Entropy::seeded(4));
     assert!(restarted.verify_session(&pair.token).is_ok());
     restarted.apply(restarted.user_now(user()));
     assert_eq!(restarted.verify_session(&pair.token), Err(TokenRefusal::Revoked));
@@ -244,21 +246,21 @@ fn the_deny_list_forgets_what_has_expired_and_nothing_else() {
 fn match_tokens_and_session_tokens_are_told_apart() {
     let (tokens, clock) = tokens();
     let mid = format!("{USER}.");
-    let token = tokens.mint_match_token(&mid);
+    let token = tokens.mint_match_token(&mid, NOBODYS);
     assert_eq!(tokens.verify_session(&token), Err(TokenRefusal::Claims));
-    let read = tokens.verify_match_token(&token).unwrap();
+    let read = tokens.verify_match_token(&token, NOBODYS).unwrap();
     assert_eq!((read.match_id, &*read.node), (user(), ""));
     let session = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
-    assert_eq!(tokens.verify_match_token(&session.token), Err(TokenRefusal::Claims));
+    assert_eq!(tokens.verify_match_token(&session.token, NOBODYS), Err(TokenRefusal::Claims));
     clock.advance_seconds(30);
-    assert_eq!(tokens.verify_match_token(&token), Err(TokenRefusal::Expired));
+    assert_eq!(tokens.verify_match_token(&token, NOBODYS), Err(TokenRefusal::Expired));
 
-    let read = |payload: &str| tokens.verify_match_token(&key().sign(payload)).map(|read| read.node);
+    let read = |payload: &str| tokens.verify_match_token(&key().sign(payload), NOBODYS).map(|read| read.node);
     assert_eq!(read(&format!(r#"{{"mid":"{USER}.node-1"}}"#)), Ok("node-1".into()));
     for bad in [USER, "abc.", ".", ""] {
         assert_eq!(read(&format!(r#"{{"mid":"{bad}"}}"#)), Err(TokenRefusal::Claims), "{bad}");
     }
-    assert!(tokens.verify_match_token("").is_err());
+    assert!(tokens.verify_match_token("", NOBODYS).is_err());
 }
 
 #[test]
@@ -310,7 +312,60 @@ proptest! {
     fn no_text_upsets_the_reader(text in "[a-zA-Z0-9_.=-]{0,120}|.{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
         let (tokens, _) = tokens();
         prop_assert!(tokens.verify_session(&text).is_err());
-        prop_assert!(tokens.verify_match_token(&text).is_err());
+        prop_assert!(tokens.verify_match_token(&text, NOBODYS).is_err());
         let _ = super::read_claims(&bytes);
     }
+}
+
+/// Tokens of a server with tenancy, and one of a session that came from `tenant`.
+fn of_tenant(tenant: Option<&str>) -> (SessionTokens, super::TokenPair) {
+    let mut config = Config::default();
+    config.tenancy.enabled = true;
+    let tokens = SessionTokens::new(&config, Clock::manual(NOW), Entropy::seeded(3));
+    let origin = Origin {
+        entry: "entry".into(),
+        issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
+        family: None,
+        tenant: tenant.map(Into::into),
+        proven_unix: NOW,
+        mapping_version: 0,
+    };
+    let pair = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), Some(&origin));
+    (tokens, pair)
+}
+
+#[test]
+fn with_tenancy_a_token_without_a_tenant_is_none() {
+    let (tokens, pair) = of_tenant(Some("acme"));
+    assert_eq!(tokens.verify_session(&pair.token).unwrap().tenant, Tenant::named("acme"));
+    assert_eq!(tokens.verify_refresh(&pair.refresh_token).unwrap().claims.tenant, Tenant::named("acme"));
+    let (tokens, pair) = of_tenant(None);
+    assert_eq!(tokens.verify_session(&pair.token), Err(TokenRefusal::NoTenant));
+    assert_eq!(tokens.verify_refresh(&pair.refresh_token), Err(TokenRefusal::NoTenant));
+    let foreign = tokens.issue(tokens.new_token_id(), user(), "name", &BTreeMap::new(), None);
+    assert_eq!(tokens.verify_session(&foreign.token), Err(TokenRefusal::NoTenant));
+    // A log-out takes it all the same.
+    assert!(tokens.read(Kind::Session, &pair.token).is_ok());
+}
+
+#[test]
+fn without_tenancy_a_tenant_is_no_wall() {
+    let (_, pair) = of_tenant(Some("acme"));
+    let (tokens, _) = tokens();
+    let claims = tokens.verify_session(&pair.token).unwrap();
+    assert_eq!((claims.tenant, claims.origin.unwrap().tenant.as_deref()), (Tenant::NONE, Some("acme")));
+}
+
+#[test]
+fn a_match_token_is_good_for_its_tenant_alone() {
+    let (tokens, _) = tokens();
+    let (acme, other) = (Tenant::named("acme"), Tenant::named("other"));
+    let mid = format!("{}.", Uuid::from_u128(5));
+    let token = tokens.mint_match_token(&mid, acme);
+    assert!(tokens.verify_match_token(&token, acme).is_ok());
+    for wrong in [other, NOBODYS] {
+        assert_eq!(tokens.verify_match_token(&token, wrong), Err(TokenRefusal::Claims));
+    }
+    let open = tokens.mint_match_token(&mid, NOBODYS);
+    assert_eq!(tokens.verify_match_token(&open, acme), Err(TokenRefusal::Claims));
 }

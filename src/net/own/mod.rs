@@ -1,9 +1,14 @@
 //! Routes of our own, beside Nakama's table: exact paths, each with a function that reads the request as it came. What they
 //! share with Nakama's routes (bounds, time, credentials, the shape of errors) is in `exchange` and `respond`.
 
+mod form;
 mod login;
+mod nonce;
+mod revocation;
+mod sessions;
 mod table;
 mod ticket;
+mod token;
 
 use super::respond::{Failure, Response};
 use crate::features::{Client, Services};
@@ -15,6 +20,7 @@ pub(super) use table::OWN_ROUTES;
 pub(super) type OwnAnswer<'c> = Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send + 'c>>;
 
 /// A request for one of our own routes.
+#[derive(Clone, Copy)]
 pub(super) struct OwnCall<'c> {
     pub(super) services: &'c Arc<Services>,
     pub(super) headers: &'c HeaderMap,

@@ -1,27 +1,36 @@
 //! The rows of our own routes.
 
-use super::{OwnRoute, login, ticket};
+use super::{OwnAnswer, OwnCall, OwnRoute, login, nonce, revocation, sessions, ticket, token};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
-    OwnRoute { method: "POST", path: "/v2/session/ticket", name: "SessionTicket", has_body: false, run: ticket::issue },
-    OwnRoute { method: "GET", path: "/bridge/login", name: "BridgeLogin", has_body: false, run: login::begin },
-    OwnRoute { method: "GET", path: "/bridge/callback", name: "BridgeCallback", has_body: false, run: login::callback },
-    OwnRoute { method: "POST", path: "/bridge/session", name: "BridgeSession", has_body: true, run: login::session },
-    OwnRoute {
-        method: "POST",
-        path: "/bridge/device_authorization",
-        name: "BridgeDeviceAuthorization",
-        has_body: true,
-        run: login::device_begin,
-    },
-    OwnRoute {
-        method: "GET",
-        path: "/bridge/device",
-        name: "BridgeDevicePage",
-        has_body: false,
-        run: login::device_page,
-    },
-    OwnRoute { method: "POST", path: "/bridge/device", name: "BridgeDevice", has_body: true, run: login::device_typed },
-    OwnRoute { method: "GET", path: "/bridge/style.css", name: "BridgeStyle", has_body: false, run: login::style },
+    row("GET", "/.well-known/jwks.json", "KeySet", NO_BODY, sessions::key_set),
+    row("POST", "/v2/session/introspect", "Introspect", TAKES_A_BODY, sessions::introspect),
+    row("POST", "/v2/session/ticket", "SessionTicket", NO_BODY, ticket::issue),
+    row("POST", "/oauth2/token", "Token", TAKES_A_BODY, token::token),
+    row("GET", "/bridge/login", "BridgeLogin", NO_BODY, login::begin),
+    row("GET", "/bridge/callback", "BridgeCallback", NO_BODY, login::callback),
+    row("POST", "/bridge/session", "BridgeSession", TAKES_A_BODY, login::session),
+    row("POST", "/bridge/device_authorization", "BridgeDeviceAuthorization", TAKES_A_BODY, login::device_begin),
+    row("GET", "/bridge/device", "BridgeDevicePage", NO_BODY, login::device_page),
+    row("POST", "/bridge/device", "BridgeDevice", TAKES_A_BODY, login::device_typed),
+    row("GET", "/bridge/style.css", "BridgeStyle", NO_BODY, login::style),
+    row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::nonce),
+    row("POST", "/bridge/revoke", "BridgeRevoke", TAKES_A_BODY, revocation::revoke),
+    row("POST", "/bridge/backchannel-logout", "BridgeBackchannelLogout", TAKES_A_BODY, revocation::backchannel_logout),
+    row("POST", "/bridge/events", "BridgeEvents", TAKES_A_BODY, revocation::events),
 ];
+
+const TAKES_A_BODY: bool = true;
+const NO_BODY: bool = false;
+
+/// A row: method, path, name in logs and metrics, whether a body is read, and the function that answers.
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    name: &'static str,
+    has_body: bool,
+    run: for<'c> fn(OwnCall<'c>) -> OwnAnswer<'c>,
+) -> OwnRoute {
+    OwnRoute { method, path, name, has_body, run }
+}

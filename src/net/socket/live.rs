@@ -366,7 +366,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::{Clock, Entropy},
-        identity::session::SessionClaims,
+        identity::{Tenant, session::SessionClaims},
         realtime::OutboundLimits,
     };
     use kizuna_protocol::realtime::{Ping, Pong, envelope::Message as Body};
@@ -393,6 +393,7 @@ mod tests {
             expires_unix: NOW + 60,
             issued_unix: NOW,
             origin: None,
+            tenant: Tenant::NONE,
             signature: [0; 32],
         };
         let limits = OutboundLimits { messages: 1_000, bytes: 1 << 20 };

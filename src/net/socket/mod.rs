@@ -197,8 +197,11 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
     let registered = services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
     let guard = Registered { services, session: &session };
     // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
-    if registered.is_err() || services.tokens.is_ended(&session.claims()) {
+    if registered.is_err() {
         session.outbound().close(Close::DISCONNECTED);
+    }
+    if services.tokens.is_ended(&session.claims()) {
+        session.outbound().close(Close::SESSION_REVOKED);
     }
     // A stop closes every socket that is registered; one that registers afterwards has to see to it itself.
     if lifecycle.is_draining() {

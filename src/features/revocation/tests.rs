@@ -1,8 +1,15 @@
-use crate::features::{
-    Caller, Client, Services, account, session,
-    testing::{OK, World, error, said},
+use super::{end_chain, revoke_by_admin};
+use crate::{
+    audit::Source,
+    features::{
+        Caller, Client, Services, account, session,
+        testing::{NOW, OK, World, error, said},
+    },
+    identity::{ScopeKey, ScopeKind, session::Origin},
 };
 use kizuna_protocol::{api, code::Code};
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 const REFUSED: &str = "Refresh token invalid or expired.";
 
@@ -132,4 +139,66 @@ async fn a_full_list_of_log_outs_refuses_every_kind_and_says_so() {
     world.services.tokens.purge();
     assert_eq!(said(logout(&world, &caller, "", "").await), OK, "there is room again");
     assert_eq!(said(logout(&world, &caller, "", "").await), OK, "a user takes one place");
+}
+
+#[tokio::test]
+async fn a_group_of_sessions_ends_together_and_only_those_that_exist() {
+    let world = World::new();
+    let origin = |tenant: &str, family: &str| Origin {
+        entry: "pool".into(),
+        issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
+        family: Some(ScopeKey::family("https://issuer.example", family)),
+        tenant: Some(tenant.into()),
+        proven_unix: NOW,
+        mapping_version: 0,
+    };
+    let session = |user: u128, origin: Option<&Origin>| {
+        let (tokens, user_id) = (&world.services.tokens, Uuid::from_u128(user));
+        tokens.issue(tokens.new_token_id(), user_id, "player", &BTreeMap::new(), origin).token
+    };
+    let acme = session(1, Some(&origin("acme", "a")));
+    let other = session(2, Some(&origin("other", "b")));
+    let native = session(3, None);
+    let good = || [&acme, &other, &native].map(|token| world.caller(token).is_ok());
+    let end = |body: &'static str| revoke_by_admin(&world.services, body.as_bytes());
+
+    end(r#"{"tenant":"acme"}"#).await.unwrap();
+    assert_eq!(good(), [false, true, true]);
+    assert!(world.caller(&session(1, Some(&origin("acme", "a")))).is_ok(), "a later session is not touched");
+    end(r#"{"family":"b","issuer":"https://issuer.example"}"#).await.unwrap();
+    assert_eq!(good(), [false, false, true]);
+    let third = session(4, Some(&origin("third", "c")));
+    end(r#"{"issuer":"https://issuer.example"}"#).await.unwrap();
+    assert!(world.caller(&third).is_err() && world.caller(&native).is_ok());
+
+    let world = world.restarted(|_| {});
+    assert!(world.caller(&acme).is_err() && world.caller(&other).is_err() && world.caller(&third).is_err());
+    assert!(world.caller(&native).is_ok());
+    assert_eq!(world.services.tokens.revocations(), 3);
+    world.later(90_000);
+    super::forget_expired(&world.services).await;
+    assert_eq!((world.services.tokens.revocations(), world.services.store.revocations().unwrap().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_full_list_refuses_an_admin_too() {
+    let world = World::with(|config| config.session.max_revoked_tokens = 1, crate::hooks::Hooks::builder());
+    assert!(revoke_by_admin(&world.services, br#"{"tenant":"acme"}"#).await.is_ok());
+    let full = revoke_by_admin(&world.services, br#"{"tenant":"other"}"#).await.map(drop);
+    assert_eq!(said(full).0, Code::Unavailable);
+    assert!(
+        revoke_by_admin(&world.services, br#"{"tenant":"acme"}"#).await.is_ok(),
+        "what is there takes no more room"
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_a_chain_takes_both_its_tokens_and_no_other() {
+    let world = World::new();
+    let (one, other) = (world.custom("player-1").await.unwrap(), world.custom("player-1").await.unwrap());
+    let claims = world.services.tokens.verify_session(&one.token).unwrap();
+    end_chain(&world.services, &claims, Source::Reuse).await.unwrap();
+    assert_eq!(said(world.caller(&one.token)), refused());
+    assert_eq!(said(refresh(&world.services, &one.refresh_token).await).0, Code::Unauthenticated);
+    assert_eq!(said(world.caller(&other.token)), OK);
 }

@@ -1,0 +1,70 @@
+//! Events as JSON objects: `at` (milliseconds since 1970), `event`, then what the event has. What it lacks is left out.
+
+use super::{Event, Target};
+use serde_json::{Map, Value};
+use std::{fmt::Display, net::IpAddr};
+
+pub(super) fn of(unix_millis: i64, event: &Event) -> String {
+    let mut line = Line(Map::new());
+    line.set("at", unix_millis);
+    match event {
+        Event::SignIn { user_id, method, entry, tenant, created, address } => {
+            line.name("sign_in").text("user_id", user_id).set("method", *method).maybe("entry", entry.as_ref());
+            line.maybe("tenant", tenant.as_ref()).set("created", *created).from(*address);
+        }
+        Event::IdentityRefused { entry, step, address } => {
+            line.name("identity_refused").maybe("entry", entry.as_ref()).set("step", *step).from(*address);
+        }
+        Event::RefreshRefused { user_id, why, address } => {
+            line.name("refresh_refused").maybe("user_id", user_id.as_ref()).set("why", *why).from(*address);
+        }
+        Event::Revoked { source, target, entry, reason, sockets } => {
+            line.name("revoked").set("source", source.as_str()).target(target).maybe("entry", entry.as_ref());
+            line.maybe("reason", reason.as_ref()).set("sockets", *sockets);
+        }
+        Event::EventToken { entry, kind, outcome, address } => {
+            line.name("event_token").maybe("entry", entry.as_ref()).set("kind", *kind);
+            line.set("outcome", *outcome).from(*address);
+        }
+        Event::AdminRefused { address } => {
+            line.name("admin_refused").from(*address);
+        }
+    }
+    Value::Object(line.0).to_string()
+}
+
+struct Line(Map<String, Value>);
+
+impl Line {
+    fn set(&mut self, name: &str, value: impl Into<Value>) -> &mut Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn name(&mut self, name: &str) -> &mut Self {
+        self.set("event", name)
+    }
+
+    fn text(&mut self, name: &str, value: &impl Display) -> &mut Self {
+        self.set(name, value.to_string())
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<&impl Display>) -> &mut Self {
+        match value {
+            Some(value) => self.text(name, value),
+            None => self,
+        }
+    }
+
+    fn from(&mut self, address: Option<IpAddr>) -> &mut Self {
+        self.maybe("address", address.as_ref())
+    }
+
+    fn target(&mut self, target: &Target) -> &mut Self {
+        match target {
+            Target::User(user_id) => self.text("user_id", user_id),
+            Target::Chain(user_id) => self.text("user_id", user_id).set("only", "chain"),
+            Target::Scope(kind, name) => self.set(kind, name.as_str()),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Two tenants on one server try everything on each other over the wire, and neither meets, sees or finds the other.
+
+mod common;
+
+use async_trait::async_trait;
+use common::{PATIENCE, SERVER_KEY, Socket, TestServer, issuer::Issuer, text};
+use futures_util::StreamExt;
+use kizuna::{
+    clock::Clock,
+    config::{self, Config},
+    error::Error,
+    hooks::{AuthenticateRequest, BeforeAuthenticate, HookContext},
+    identity::{Metrics, Tenant, Verifier},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+/// A bridge that takes the tenant from the claim `tenant`.
+struct TenantBridge(Arc<Verifier>);
+
+#[async_trait]
+impl BeforeAuthenticate for TenantBridge {
+    fn name(&self) -> &str {
+        "tenants"
+    }
+
+    async fn before(&self, _: &HookContext, mut request: AuthenticateRequest) -> Result<AuthenticateRequest, Error> {
+        let mut identity = self.0.verify(&request.id).await?;
+        identity.tenant = identity.claims.get("tenant").and_then(Value::as_str).map(str::to_owned);
+        request.id.clone_from(&identity.account_id);
+        request.identity = Some(Arc::new(identity));
+        Ok(request)
+    }
+}
+
+struct World {
+    server: TestServer,
+    issuer: Issuer,
+}
+
+impl World {
+    async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder"), Issuer::new("https://idp.example"), |_| {}).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir, issuer: Issuer, change: impl FnOnce(&mut Config)) -> Self {
+        let trust = config::Identity { trust: vec![issuer.inline("idp")], ..config::Identity::default() };
+        let verifier = Verifier::new(&trust, &[], Clock::system(), Metrics::default()).expect("it fits");
+        let configure = |config: &mut Config| {
+            config.tenancy.enabled = true;
+            config.hooks.before = vec!["tenants".into()];
+            config.session.token_expiry_sec = 3_600;
+            change(config);
+        };
+        let server = TestServer::start_built(folder, configure, |server| server.before(TenantBridge(verifier))).await;
+        Self { server, issuer }
+    }
+
+    /// The answer to a sign-in with an identity token of `tenant`.
+    async fn try_sign_in(&self, subject: &str, tenant: Value, username: &str) -> (u16, Value) {
+        let token = self.issuer.token(subject, &json!({ "tenant": tenant }));
+        let path = format!("/v2/account/authenticate/custom?username={username}");
+        self.server.call("POST", &path, SERVER_KEY, json!({ "id": token })).await
+    }
+
+    /// A player of a tenant, whose subject and username are `name`.
+    async fn player(&self, name: &str, tenant: &str) -> Player {
+        let (status, session) = self.try_sign_in(name, json!(tenant), name).await;
+        assert_eq!(status, 200, "{session}");
+        let token = text(&session["token"]).to_owned();
+        let claims = self.server.running.services().tokens.verify_session(&token).expect("a good token");
+        assert_eq!(claims.tenant, Tenant::named(tenant));
+        Player { name: name.to_owned(), id: claims.user_id.to_string(), bearer: format!("Bearer {token}"), session }
+    }
+
+    async fn socket(&self, player: &Player) -> Socket {
+        let query = format!("token={}&format=json&status=true", text(&player.session["token"]));
+        self.server.try_connect(&query, &[]).await.unwrap_or_else(|(status, body)| panic!("refused: {status} {body}"))
+    }
+
+    async fn get(&self, player: &Player, path: &str) -> Value {
+        let (status, body) = self.server.call("GET", path, &player.bearer, Value::Null).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+}
+
+struct Player {
+    name: String,
+    id: String,
+    bearer: String,
+    session: Value,
+}
+
+/// All that a socket has received when a ping is answered; `false`: it was closed instead.
+async fn received(socket: &mut Socket) -> (String, bool) {
+    let ping = Message::text(json!({ "cid": "the-last", "ping": {} }).to_string());
+    let mut all = String::new();
+    // A socket that is being closed may take no more.
+    let _ = futures_util::SinkExt::send(&mut socket.socket, ping).await;
+    loop {
+        match timeout(PATIENCE, socket.socket.next()).await.expect("something comes in time") {
+            Some(Ok(Message::Text(frame))) if frame.contains("the-last") => return (all, true),
+            Some(Ok(Message::Text(frame))) => all.push_str(&frame),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(_) | Err(_)) | None => return (all, false),
+        }
+    }
+}
+
+/// What another tenant's player aims at: a player in a match.
+struct Target {
+    user_id: String,
+    session_id: String,
+    username: String,
+    match_id: String,
+}
+
+/// A message of one kind that aims at `target`; messages that only servers send are empty.
+fn aimed(kind: &str, target: &Target) -> Value {
+    let presence = json!({ "user_id": target.user_id, "session_id": target.session_id, "username": target.username });
+    let party = || json!({ "party_id": target.match_id });
+    match kind {
+        "channel_join" => json!({ "target": target.user_id, "type": 2 }),
+        "channel_leave" => json!({ "channel_id": target.match_id }),
+        "channel_message_send" => json!({ "channel_id": target.match_id, "content": "{}" }),
+        "channel_message_update" | "channel_message_remove" => {
+            json!({ "channel_id": target.match_id, "message_id": target.session_id })
+        }
+        "match_create" => json!({ "name": "lobby" }),
+        "match_join" => json!({ "match_id": target.match_id }),
+        "match_leave" => json!({ "match_id": target.match_id }),
+        "match_data_send" => json!({ "match_id": target.match_id, "op_code": "1", "presences": [presence] }),
+        "matchmaker_add" => json!({ "min_count": 2, "max_count": 2, "query": "*" }),
+        "matchmaker_remove" => json!({ "ticket": target.session_id }),
+        "rpc" => json!({ "id": "anything", "payload": target.user_id }),
+        "status_follow" => json!({ "user_ids": [target.user_id], "usernames": [target.username] }),
+        "status_unfollow" => json!({ "user_ids": [target.user_id] }),
+        "status_update" => json!({ "status": "here" }),
+        "party_create" => json!({ "open": true, "max_size": 4 }),
+        "party_join" | "party_leave" | "party_close" | "party_join_request_list" => party(),
+        "party_promote" | "party_accept" | "party_remove" => {
+            json!({ "party_id": target.match_id, "presence": presence })
+        }
+        "party_matchmaker_add" => {
+            json!({ "party_id": target.match_id, "min_count": 2, "max_count": 2, "query": "*" })
+        }
+        "party_matchmaker_remove" => json!({ "party_id": target.match_id, "ticket": target.session_id }),
+        "party_data_send" => json!({ "party_id": target.match_id, "op_code": "1" }),
+        "party_update" => json!({ "party_id": target.match_id, "label": "{}" }),
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn no_message_of_one_tenant_reaches_the_other() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let mut anns = world.socket(&ann).await;
+    let answer = anns.ask(json!({ "cid": "1", "match_create": { "name": "lobby" } })).await;
+    let own = &answer["match"]["self"];
+    let target = Target {
+        user_id: ann.id.clone(),
+        session_id: text(&own["session_id"]).to_owned(),
+        username: text(&own["username"]).to_owned(),
+        match_id: text(&answer["match"]["match_id"]).to_owned(),
+    };
+    assert_eq!(target.username, ann.name);
+    received(&mut anns).await;
+
+    let contract = include_str!("contract/messages.tsv");
+    let kinds =
+        contract.lines().filter_map(|line| line.strip_prefix("nakama.realtime\tEnvelope\t")?.split('\t').next());
+    let kinds: Vec<_> = kinds.filter(|kind| *kind != "cid").collect();
+    assert!(kinds.len() >= 50, "{kinds:?}");
+    let mut eves = world.socket(&eve).await;
+    // Twice: what one message leaves behind, such as eve's own lobby, must not help another.
+    for kind in kinds.iter().chain(&kinds) {
+        eves.send(json!({ "cid": "c", *kind: aimed(kind, &target) })).await;
+        let (heard, open) = received(&mut eves).await;
+        for secret in [&ann.name, &target.session_id] {
+            assert!(!heard.contains(secret.as_str()), "{kind} tells of ann: {heard}");
+        }
+        let (anns_heard, anns_open) = received(&mut anns).await;
+        assert!(anns_open && anns_heard.is_empty(), "{kind} reaches ann: {anns_heard}");
+        if !open {
+            eves = world.socket(&eve).await;
+        }
+    }
+    // Ann is still alone in her lobby.
+    let answer = anns.ask(json!({ "cid": "1", "match_create": { "name": "lobby" } })).await;
+    assert_eq!(answer["match"]["presences"], json!([own]), "{answer}");
+}
+
+#[tokio::test]
+async fn a_match_of_another_tenant_is_not_there() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let bob = world.player("bob-of-acme", "acme").await;
+    let (mut anns, mut eves, mut bobs) = (world.socket(&ann).await, world.socket(&eve).await, world.socket(&bob).await);
+    let (id, _) = anns.create_match().await;
+    let refused = eves.ask(json!({ "cid": "1", "match_join": { "match_id": id } })).await;
+    assert_eq!(refused["error"]["message"], "Match not found");
+    assert_eq!(world.get(&ann, "/v2/match").await["matches"][0]["match_id"], json!(id));
+    assert_eq!(world.get(&eve, "/v2/match").await, json!({}));
+    bobs.join_match(&id).await;
+    anns.next().await;
+
+    // The token that leads to a match leads only its own tenant there.
+    let tokens = &world.server.running.services().tokens;
+    let token = tokens.mint_match_token(&id, Tenant::named("acme"));
+    let refused = eves.ask(json!({ "cid": "2", "match_join": { "token": token } })).await;
+    assert_eq!(refused["error"]["message"], "Invalid match token");
+    // One of her own, for the same id, leads to another match.
+    let token = tokens.mint_match_token(&id, Tenant::named("evil"));
+    let alone = eves.ask(json!({ "cid": "3", "match_join": { "token": token } })).await;
+    assert_eq!((&alone["match"]["match_id"], &alone["match"]["presences"]), (&json!(id), &Value::Null), "{alone}");
+    eves.send(json!({ "match_data_send": { "match_id": id, "op_code": "1", "data": "aGk=" } })).await;
+    received(&mut eves).await;
+    assert_eq!(received(&mut anns).await, (String::new(), true));
+    assert_eq!(received(&mut bobs).await, (String::new(), true));
+
+    // A ticket keeps the wall.
+    let (_, ticket) = world.server.call("POST", "/v2/session/ticket", &eve.bearer, Value::Null).await;
+    let query = format!("ticket={}&format=json", text(&ticket["ticket"]));
+    let mut by_ticket = world.server.try_connect(&query, &[]).await.ok().expect("opened");
+    let (other, _) = bobs.create_match().await;
+    let refused = by_ticket.ask(json!({ "cid": "1", "match_join": { "match_id": other } })).await;
+    assert_eq!(refused["error"]["message"], "Match not found");
+}
+
+#[tokio::test]
+async fn no_route_tells_one_tenant_of_the_other_or_changes_it() {
+    let world = World::start().await;
+    let ann = world.player("ann-of-acme", "acme").await;
+    let _anns = world.socket(&ann).await;
+    let before = world.get(&ann, "/v2/account").await;
+    for line in include_str!("contract/http_routes.tsv").lines().skip(1) {
+        let columns: Vec<_> = line.split('\t').collect();
+        let (method, path) = (columns[0], columns[1]);
+        // Anew each time: some of these end the caller's own session or account.
+        let eve = world.player("eve-of-evil", "evil").await;
+        let filled: String = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { ann.id.as_str() } else { part })
+            .collect::<Vec<_>>()
+            .join("/");
+        let names = format!("ids={0}&user_ids={0}&usernames={1}&owner_ids={0}", ann.id, ann.name);
+        let body = json!({ "ids": [ann.id], "usernames": [ann.name], "user_ids": [ann.id], "id": ann.name });
+        for query in ["", names.as_str()] {
+            let credentials = if columns[8] == "server_key" { SERVER_KEY } else { eve.bearer.as_str() };
+            let body = if method == "GET" { Value::Null } else { body.clone() };
+            let (_, answer) = world.server.call(method, &format!("{filled}?{query}"), credentials, body).await;
+            assert!(!answer.to_string().contains(&ann.name), "{method} {path} tells of ann: {answer}");
+        }
+    }
+    assert_eq!(world.get(&ann, "/v2/account").await, before);
+}
+
+#[tokio::test]
+async fn lookups_find_the_own_tenant_alone() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let bob = world.player("bob-of-acme", "acme").await;
+    let _anns = world.socket(&ann).await;
+    for query in [format!("ids={}", ann.id), format!("usernames={}", ann.name)] {
+        let path = format!("/v2/user?{query}");
+        assert_eq!(world.get(&eve, &path).await, json!({}));
+        let found = world.get(&bob, &path).await;
+        assert_eq!((&found["users"][0]["username"], &found["users"][0]["online"]), (&json!(ann.name), &json!(true)));
+    }
+    assert_eq!(world.get(&eve, "/v2/user?usernames=").await, json!({}), "nor the system user");
+    // Names are unique over all tenants; that one is taken is all that is to be learned of it.
+    let (status, answer) = world.server.call("PUT", "/v2/account", &eve.bearer, json!({ "username": ann.name })).await;
+    assert_eq!((status, text(&answer["message"])), (409, "Username is already in use."));
+}
+
+#[tokio::test]
+async fn who_proves_no_tenant_does_not_get_in() {
+    let world = World::start().await;
+    let message = |(status, answer): (u16, Value)| (status, text(&answer["message"]).to_owned());
+    for none in [Value::Null, json!(7), json!(["acme"])] {
+        let answer = world.try_sign_in("nobody-at-all", none, "").await;
+        assert_eq!(message(answer), (403, "The identity token names no tenant.".into()));
+    }
+    let others = [
+        ("device", json!({ "id": "device-0000-0001" })),
+        ("email", json!({ "email": "ann@example.com", "password": "long-enough" })),
+    ];
+    let ann = world.player("ann-of-acme", "acme").await;
+    for (method, account) in others {
+        let path = format!("/v2/account/authenticate/{method}");
+        let answer = world.server.call("POST", &path, SERVER_KEY, account.clone()).await;
+        assert_eq!(message(answer), (403, "With tenants, only an identity token signs in.".into()));
+        let path = format!("/v2/account/link/{method}");
+        let answer = world.server.call("POST", &path, &ann.bearer, account).await;
+        assert_eq!(message(answer), (403, "With tenants, only an identity token signs in.".into()));
+    }
+    for method in ["apple", "facebook", "facebookinstantgame", "gamecenter", "google", "steam"] {
+        let path = format!("/v2/account/authenticate/{method}");
+        let (status, _) = world.server.call("POST", &path, SERVER_KEY, json!({ "token": "x" })).await;
+        assert_eq!(status / 100, 4, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_stays_with_its_tenant() {
+    let world = World::start().await;
+    let ann = world.player("ann-of-acme", "acme").await;
+    let (status, answer) = world.try_sign_in("ann-of-acme", json!("evil"), "").await;
+    assert_eq!((status, text(&answer["message"])), (403, "User account belongs to another tenant."));
+    let other = world.issuer.token("another-subject", &json!({ "tenant": "evil" }));
+    let (status, answer) =
+        world.server.call("POST", "/v2/account/link/custom", &ann.bearer, json!({ "id": other })).await;
+    assert_eq!((status, text(&answer["message"])), (403, "The identity token is of another tenant."));
+    let own = world.issuer.token("another-subject", &json!({ "tenant": "acme" }));
+    let (status, _) = world.server.call("POST", "/v2/account/link/custom", &ann.bearer, json!({ "id": own })).await;
+    assert_eq!(status, 200);
+
+    // Also after a restart; and a refresh keeps the tenant.
+    let World { server, issuer } = world;
+    let world = World::start_in(server.stop().await, issuer, |_| {}).await;
+    assert_eq!(world.try_sign_in("another-subject", json!("evil"), "").await.0, 403);
+    let body = json!({ "token": ann.session["refresh_token"] });
+    let (status, refreshed) = world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body).await;
+    assert_eq!(status, 200, "{refreshed}");
+    let claims = world.server.running.services().tokens.verify_session(text(&refreshed["token"])).expect("good");
+    assert_eq!(claims.tenant, Tenant::named("acme"));
+}
+
+#[tokio::test]
+async fn switched_on_later_it_refuses_older_tokens_and_takes_accounts_on() {
+    let issuer = Issuer::new("https://idp.example");
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World::start_in(folder, issuer, |config| config.tenancy.enabled = false).await;
+    let (status, old) = world.try_sign_in("ann-of-acme", Value::Null, "").await;
+    assert_eq!(status, 200, "{old}");
+    let bearer = format!("Bearer {}", text(&old["token"]));
+    assert_eq!(world.server.call("GET", "/v2/account", &bearer, Value::Null).await.0, 200);
+
+    let World { server, issuer } = world;
+    let world = World::start_in(server.stop().await, issuer, |_| {}).await;
+    assert_eq!(world.server.call("GET", "/v2/account", &bearer, Value::Null).await.0, 401);
+    assert_eq!(world.server.call("POST", "/v2/session/ticket", &bearer, Value::Null).await.0, 401);
+    let query = format!("token={}", text(&old["token"]));
+    assert_eq!(world.server.try_connect(&query, &[]).await.err().expect("refused").0, 401);
+    let body = json!({ "token": old["refresh_token"] });
+    assert_eq!(world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body).await.0, 401);
+
+    // The account is the first tenant's that its owner proves.
+    let (status, again) = world.try_sign_in("ann-of-acme", json!("acme"), "").await;
+    assert_eq!((status, again.get("created")), (200, None), "{again}");
+    assert_eq!(world.try_sign_in("ann-of-acme", json!("evil"), "").await.0, 403);
+}
