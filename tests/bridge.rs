@@ -109,13 +109,100 @@ async fn every_refusal_has_one_answer_and_the_metrics_name_the_step() {
     assert_eq!(counted(&server.metrics().await, "pool", "all", "accepted"), 1);
 }
 
-/// The counter of one outcome.
+/// The counter of one outcome, over all issuers.
 fn counted(metrics: &str, entry: &str, step: &str, outcome: &str) -> u64 {
-    let labels = format!("{{entry=\"{entry}\",step=\"{step}\",outcome=\"{outcome}\"}} ");
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("kizuna_identity_verifications_total")?.strip_prefix(&*labels));
-    line.map_or(0, |count| count.parse().expect("a number"))
+    let labels = [format!("entry=\"{entry}\""), format!("step=\"{step}\""), format!("outcome=\"{outcome}\"")];
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("kizuna_identity_verifications_total"));
+    let of_outcome = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
+    of_outcome.map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("a number")).sum()
+}
+
+/// An entry of `issuer` with more said, as in the file.
+fn saying(issuer: &Issuer, toml: &str) -> TrustEntry {
+    let said: TrustEntry = toml::from_str(toml).expect("a trust entry");
+    let TrustEntry { vars, tenant, username, nonce, .. } = said;
+    TrustEntry { vars, tenant, username, nonce, ..issuer.inline("pool") }
+}
+
+/// The claims of a session token.
+fn claims_of(session: &Value) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let payload = text(&session["token"]).split('.').nth(1).expect("a payload");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
+}
+
+#[tokio::test]
+async fn mapped_claims_are_in_the_session_and_no_client_changes_them() {
+    let issuer = Issuer::new(ISSUER);
+    let server = server_trusting(vec![saying(
+        &issuer,
+        "vars.role = { claims = [\"role\"], required = true }\ntenant = { claims = [\"org\"] }\nusername = [\"nickname\"]\n",
+    )])
+    .await;
+    let token = |subject: &str| issuer.token(subject, &json!({ "role": "player", "org": "acme", "nickname": "Ann" }));
+    let wish = json!({ "id": token(SUBJECT), "vars": { "idp.role": "admin", "skin": "red" } });
+    let (status, session) = server.call("POST", "/v2/account/authenticate/custom", SERVER_KEY, wish).await;
+    assert_eq!(status, 200, "{session}");
+    let claims = claims_of(&session);
+    assert_eq!(claims["vrs"], json!({ "idp.role": "player", "skin": "red" }));
+    assert_eq!((&claims["idn"]["ten"], &claims["usn"]), (&json!("acme"), &json!("Ann")));
+    let refresh = json!({ "token": session["refresh_token"], "vars": { "idp.role": "admin", "skin": "blue" } });
+    let (status, fresh) = server.call("POST", "/v2/account/session/refresh", SERVER_KEY, refresh).await;
+    assert_eq!(status, 200, "{fresh}");
+    assert_eq!(claims_of(&fresh)["vrs"], json!({ "idp.role": "player", "skin": "blue" }));
+    let other = server.sign_in(&token("another-subject")).await;
+    let name = claims_of(&other)["usn"].clone();
+    assert!(text(&name).starts_with("Ann-"), "the name is taken: {name}");
+    assert_eq!(custom(&server, &issuer.token(SUBJECT, &json!({ "org": "acme" }))).await, refused(), "no role");
+    assert_eq!(counted(&server.metrics().await, "pool", "claims", "refused"), 1);
+}
+
+#[tokio::test]
+async fn a_nonce_of_this_server_signs_in_once() {
+    let issuer = Issuer::new(ISSUER);
+    let server = server_trusting(vec![saying(&issuer, "nonce = \"required\"\n")]).await;
+    let (status, answer) = server.call("POST", "/bridge/nonce", SERVER_KEY, Value::Null).await;
+    assert_eq!((status, &answer["expires_in"]), (200, &json!(300)), "{answer}");
+    let token = issuer.token(SUBJECT, &json!({ "nonce": answer["nonce"] }));
+    assert_eq!(custom(&server, &token).await.0, 200);
+    assert_eq!(custom(&server, &token).await, refused());
+    assert_eq!(custom(&server, &issuer.token(SUBJECT, &json!({}))).await, refused());
+    assert_eq!(server.call("POST", "/bridge/nonce", "Basic d3Jvbmc6", Value::Null).await.0, 401);
+}
+
+/// A provider that describes itself where it is asked, and says that it is `named` behind its address.
+async fn describing(issuer: &Issuer, named: &'static str) -> Web {
+    let keys = issuer.key_set();
+    Web::start(move |received| {
+        let host =
+            received.head.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host").trim().to_owned();
+        let body = match received.head.split(' ').nth(1) {
+            Some("/.well-known/openid-configuration") => {
+                json!({ "issuer": format!("http://{host}{named}"), "jwks_uri": format!("http://{host}/keys") })
+                    .to_string()
+            }
+            Some("/keys") => keys.clone(),
+            _ => return Some((404, String::new())),
+        };
+        Some((200, body))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_issuer_that_describes_itself_is_believed_if_it_is_the_one_that_was_asked() {
+    let issuer = Issuer::new(ISSUER);
+    for (named, status) in [("", 200), ("/", 503), ("/other", 503)] {
+        let web = describing(&issuer, named).await;
+        let entry = TrustEntry { issuers: vec![web.url("")], ..issuer.entry("pool", KeySource::Discovery) };
+        let server = TestServer::start_with(|config| {
+            config.identity.trust = vec![entry];
+            config.identity.jwks_allow_loopback_http = true;
+        })
+        .await;
+        let token = issuer.token(SUBJECT, &json!({ "iss": web.url("") }));
+        assert_eq!(custom(&server, &token).await.0, status, "{named:?}");
+    }
 }
 
 #[tokio::test]

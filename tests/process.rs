@@ -4,6 +4,7 @@ mod common;
 
 use common::{
     PATIENCE,
+    issuer::Issuer,
     process::{PLAIN, Process, kizuna},
 };
 use serde_json::{Value, json};
@@ -213,11 +214,56 @@ fn token_prints_what_the_running_server_takes() {
 }
 
 #[test]
+fn explain_says_what_each_step_finds_and_never_shows_the_token() {
+    let data = tempfile::tempdir().expect("a folder");
+    let issuer = Issuer::new("https://issuer.example/pool");
+    std::fs::write(data.path().join("keys.json"), issuer.key_set()).expect("written");
+    let config = "[dev_provider]\nenabled = false\n[[identity.trust]]\nname = \"pool\"\nissuers = [\"https://issuer.example/pool\"]\n\
+                  audience = { claim = \"client_id\", any_of = [\"game-client\"] }\n\
+                  token_type = { claim = \"token_use\", equals = \"access\" }\nvars.role = { claims = [\"role\"] }\n";
+    std::fs::write(data.path().join("config.toml"), config).expect("written");
+    let explain = |token: &str, options: &[&str]| {
+        let output = run(data.path(), &[&["bridge", "explain", "--offline"], options, &[token]].concat(), &[]);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(token.split('.').filter(|part| part.len() > 1).all(|part| !text.contains(part)), "{text}");
+        (output.status.code(), text)
+    };
+    let good = issuer.token("player-one", &json!({ "role": "gm", "email": "ann@example.com" }));
+    let (status, text) = explain(&good, &["--keys", "keys.json"]);
+    assert_eq!(status, Some(0), "{text}");
+    for said in [
+        "signature  ok",
+        "judged by the trust entry \"pool\"",
+        "account id player-one",
+        "idp.role = \"gm\"",
+        "personal data",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!text.contains("ann@example.com"), "{text}");
+    let (status, text) = explain(&good, &[]);
+    assert!(status == Some(3) && text.contains("signature  -        not judged"), "{status:?} {text}");
+    let (status, text) =
+        explain(&issuer.token("player-one", &json!({ "client_id": "other" })), &["--keys", "keys.json"]);
+    assert!(status == Some(1) && text.contains("client     REFUSED"), "{status:?} {text}");
+    let mut child = kizuna(data.path())
+        .args(["bridge", "explain", "--offline", "--keys", "keys.json", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), format!("{good}\n").as_bytes())
+        .expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn help_and_version_are_printed() {
     let data = tempfile::tempdir().expect("a folder");
     let mut text = String::new();
     run(data.path(), &["--help"], &[]).stdout.as_slice().read_to_string(&mut text).expect("text");
-    for command in ["serve", "check", "migrate", "healthcheck", "token"] {
+    for command in ["serve", "check", "migrate", "healthcheck", "token", "bridge"] {
         assert!(text.contains(command), "{command} in {text}");
     }
     assert!(run(data.path(), &["--version"], &[]).stdout.starts_with(b"kizuna "));

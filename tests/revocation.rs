@@ -343,6 +343,20 @@ async fn an_older_identity_token_cannot_be_linked_either() {
 }
 
 #[tokio::test]
+async fn an_older_identity_token_is_no_proof_at_a_refresh() {
+    let world = World::new().await;
+    assert_eq!(world.push(&world.event_token(ACCOUNT_DISABLED, &json!({}))).await.0, 202);
+    let session = world.sign_in(VICTIM, 4).await;
+    let refresh = |ago: i64| {
+        let vars = json!({ "idp.token": world.identity(VICTIM, ago) });
+        let body = json!({ "token": session["refresh_token"], "vars": vars });
+        world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body)
+    };
+    assert_eq!(refresh(10).await, (401, json!({ "code": 16, "message": "Identity token refused." })));
+    assert_eq!(refresh(3).await.0, 200);
+}
+
+#[tokio::test]
 async fn what_was_ended_stays_so_over_a_restart_and_an_event_acts_only_once() {
     let world = World::new().await;
     let (by_event, other) = (world.sign_in(VICTIM, 10).await, world.sign_in(FRIEND, 10).await);

@@ -53,8 +53,8 @@ section! {
         max_auth_age_sec: u64 = 0,
         /// Longest lifetime, `exp` less `iat`, in seconds that a token may have.
         max_lifetime_sec: u64 = 86_400,
-        /// "required": the claim `nonce` must be one that POST /bridge/nonce handed out and that no token has used: a stolen token
-        /// is then worth nothing. "ignored" does not look at it.
+        /// "required": the claim `nonce` must be one that POST /bridge/nonce handed out and that no token has brought back: a token
+        /// that has signed in once is then worth nothing to a thief. "ignored" does not look at it.
         nonce: NonceRule = NonceRule::Ignored,
         /// The claim that names the player; of several, all are joined by ":". A name, or a path such as ["firebase", "user"].
         subject: Vec<ClaimPath> = vec![ClaimPath::from("sub")],

@@ -1,9 +1,10 @@
 use crate::{
     features::{
         Client, account,
-        authenticate::authenticate_email,
+        authenticate::{authenticate_email, authenticate_verified},
         testing::{OK, World, error, said},
     },
+    identity::VerifiedIdentity,
     store::{Created, NewIdentifier, NewUser},
 };
 use futures_util::future::join_all;
@@ -213,4 +214,40 @@ async fn single_session_leaves_only_the_newest() {
     let alive = at_once.into_iter().filter(|answer| world.caller(&answer.as_ref().unwrap().token).is_ok()).count();
     assert_eq!(alive, 1);
     assert_eq!(said(world.caller(&second.token)).0, Code::Unauthenticated);
+}
+
+/// A player whom an identity token has proved, with the username that it gives.
+fn proved(account_id: &str, username: Option<&str>) -> VerifiedIdentity {
+    VerifiedIdentity {
+        entry: "pool".into(),
+        issuer: "https://i".into(),
+        subject: account_id.into(),
+        account_id: account_id.into(),
+        token_id: None,
+        expires_at: 0,
+        issued_at: None,
+        authenticated_at: None,
+        family: None,
+        tenant: None,
+        vars: Default::default(),
+        username: username.map(str::to_owned),
+        mapping_version: 0,
+        digest: [0; 32],
+        claims: Default::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_username_from_the_identity_is_a_wish_that_gives_way() {
+    let world = World::new();
+    let named = async |id: &str, wish| {
+        let session = authenticate_verified(&world.services, &Client::default(), proved(id, wish)).await.unwrap();
+        world.caller(&session.token).unwrap().username.to_string()
+    };
+    assert_eq!(named("player-1", Some("Ann")).await, "Ann");
+    assert_eq!(named("player-1", Some("Eve")).await, "Ann", "an account keeps its name");
+    let second = named("player-2", Some("Ann")).await;
+    assert!(second.len() == 9 && second.starts_with("Ann-"), "{second}");
+    let nobody = named("player-3", None).await;
+    assert_eq!(nobody.len(), 10, "{nobody}");
 }

@@ -2,7 +2,10 @@ use crate::features::{
     Caller, Client, Services, account, authenticate, revocation,
     testing::{NOW, OK, World, error, said},
 };
-use crate::identity::session::SessionClaims;
+use crate::identity::{
+    ScopeKey, ScopeKind,
+    session::{Origin, SessionClaims},
+};
 use kizuna_protocol::{api, code::Code};
 use uuid::Uuid;
 
@@ -275,4 +278,27 @@ async fn a_new_key_signs_and_the_old_one_is_still_believed() {
     assert_eq!(said(world.caller(&new.token)), OK);
     assert_eq!(said(world.caller(&old.token)), refused());
     assert_eq!(said(refresh(&world.services, &old.refresh_token).await).0, Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn whoever_makes_a_session_token_too_long_is_told() {
+    let world = World::new();
+    let origin = Origin {
+        entry: "pool".into(),
+        issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
+        family: None,
+        tenant: None,
+        proven_unix: NOW,
+        mapping_version: 1,
+    };
+    let vars = |own: usize, imposed: usize| {
+        [("own".to_owned(), "x".repeat(own)), ("idp.groups".to_owned(), "x".repeat(imposed))].into()
+    };
+    let fits = |own, imposed| said(super::fits(&world.services, "name", &vars(own, imposed), Some(&origin)));
+    assert_eq!(fits(500, 500), OK);
+    let (code, message) = fits(900, 900);
+    assert!(code == Code::InvalidArgument && message.contains("session.max_token_bytes"), "{message}");
+    let by_claims = "The claims of the identity token make too long a session token.";
+    assert_eq!(fits(0, 1_800), error(Code::FailedPrecondition, by_claims));
+    assert_eq!(fits(1_800, 1_800), error(Code::FailedPrecondition, by_claims), "whatever the client adds");
 }

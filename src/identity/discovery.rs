@@ -5,20 +5,13 @@ use super::fetch::{FetchError, KeyFetcher};
 use crate::config::may_fetch;
 use serde::Deserialize;
 
-/// The part of an issuer's configuration that we use.
+/// The part of an issuer's configuration that leads to its keys.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Discovery {
+pub(super) struct Discovery {
     /// The issuer, byte by byte as asked.
-    pub issuer: String,
+    issuer: String,
     /// Where its keys are.
-    pub jwks_uri: String,
-    /// Where its sign-in page is.
-    pub authorization_endpoint: Option<String>,
-    /// Where a code becomes tokens.
-    pub token_endpoint: Option<String>,
-    /// Whether it says who it is when it sends the browser back (RFC 9207 section 3).
-    #[serde(default)]
-    pub authorization_response_iss_parameter_supported: bool,
+    pub(super) jwks_uri: String,
 }
 
 impl Discovery {
@@ -27,7 +20,7 @@ impl Discovery {
     /// # Errors
     /// It cannot be fetched, is no such document, names another issuer, or leads to an address that may not be fetched: other than
     /// https, unless on loopback where `allow_loopback_http`.
-    pub async fn read(
+    pub(super) async fn read(
         fetcher: &dyn KeyFetcher,
         issuer: &str,
         max_bytes: usize,
@@ -43,8 +36,7 @@ impl Discovery {
         if found.issuer != issuer {
             return Err(FetchError::Discovery("it names another issuer"));
         }
-        let leads_to = [Some(&found.jwks_uri), found.authorization_endpoint.as_ref(), found.token_endpoint.as_ref()];
-        if !leads_to.iter().flatten().all(|address| may_fetch(address, allow_loopback_http)) {
+        if !may_fetch(&found.jwks_uri, allow_loopback_http) {
             return Err(FetchError::Discovery("it leads to an address that is not https"));
         }
         Ok(found)
@@ -52,7 +44,7 @@ impl Discovery {
 }
 
 /// Where the document of `issuer` is (section 4.1: a slash at the issuer's end is taken off first).
-pub fn discovery_address(issuer: &str) -> String {
+fn discovery_address(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
@@ -67,17 +59,13 @@ mod tests {
     }
 
     fn document(issuer: &str, keys: &str) -> String {
-        format!(
-            r#"{{"issuer":"{issuer}","jwks_uri":"{keys}","token_endpoint":"https://sso.example/token","scopes_supported":["openid"]}}"#
-        )
+        format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}","scopes_supported":["openid"]}}"#)
     }
 
     #[test]
     fn a_document_counts_for_exactly_its_issuer() {
         let found = parse(&document(ISSUER, "https://keys.example/set"), false).expect("its own");
         assert_eq!(found.jwks_uri, "https://keys.example/set");
-        assert_eq!(found.authorization_endpoint, None);
-        assert!(!found.authorization_response_iss_parameter_supported);
         for other in ["https://sso.example/realm/", "https://sso.example/Realm", "https://evil.example", ""] {
             assert_eq!(parse(&document(other, "https://keys.example/set"), false), None, "{other}");
         }

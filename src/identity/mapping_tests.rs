@@ -149,7 +149,7 @@ fn a_username_is_a_wish_and_never_refuses() {
 fn the_version_follows_the_mapping_and_nothing_else() {
     let version = |toml: &str| Mapping::new(&entry(toml), 1_024).expect("maps").version;
     let one = version(r#"vars.x = { claims = ["c"] }"#);
-    assert_eq!(one, version(&format!("name = \"other\"\nvars.x = {{ claims = [\"c\"], type = \"string\" }}")));
+    assert_eq!(one, version("name = \"other\"\nvars.x = { claims = [\"c\"], type = \"string\" }"));
     assert_ne!(one, version(r#"vars.x = { claims = ["d"] }"#));
     assert_ne!(one, version(r#"vars.x = { claims = ["c"], required = true }"#));
     assert_ne!(one, 0);

@@ -28,7 +28,6 @@ mod trust;
 mod username;
 mod verify;
 
-pub use discovery::{Discovery, discovery_address};
 pub use event::{Ends, EventKind, Named, VerifiedEvent};
 pub use explain::{Explanation, NoNetwork};
 pub use fetch::{FetchError, HttpFetcher, KeyFetcher};

@@ -32,7 +32,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Every step, in their order.
+    /// The steps that a token is taken through by itself, in their order.
     pub const ALL: [Self; 9] = [
         Self::Format,
         Self::Algorithm,

@@ -101,8 +101,8 @@ impl fmt::Debug for VerifiedIdentity {
 pub struct Expected<'a> {
     /// The name of the trust entry that must judge it.
     pub entry: &'a str,
-    /// The value that its claim `nonce` must have.
-    pub nonce: &'a str,
+    /// The value that its claim `nonce` must have. `None`: it has none, and comes from the provider itself, as a renewal does.
+    pub nonce: Option<&'a str>,
 }
 
 /// Seconds between two warnings of large tokens.
@@ -149,7 +149,7 @@ pub(super) enum NonceCheck<'a> {
     Own,
     /// This one.
     Is(&'a str),
-    /// Nothing: this process hands out none.
+    /// Nothing.
     None,
 }
 
@@ -184,6 +184,7 @@ impl Verifier {
     }
 
     /// As [`Verifier::verify`], for a token that the caller asked a provider for: it must be of that entry, and carry that nonce.
+    /// Whether the entry asks for a nonce of this server does not matter then.
     ///
     /// # Errors
     /// As [`Verifier::verify`].
@@ -208,7 +209,10 @@ impl Verifier {
     async fn judge(&self, token: &str, expected: Option<Expected<'_>>) -> Result<VerifiedIdentity, Refusal> {
         let bytes = token.len();
         let (token, place) = self.place(token, &mut ())?;
-        let nonce = expected.map_or(NonceCheck::Own, |expected| NonceCheck::Is(expected.nonce));
+        let nonce = match expected {
+            None => NonceCheck::Own,
+            Some(expected) => expected.nonce.map_or(NonceCheck::None, NonceCheck::Is),
+        };
         if expected.is_some_and(|expected| *expected.entry != *place.entry.name) {
             return Err(place.refusal(Reason::OtherEntry));
         }

@@ -30,10 +30,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "revocations", sql: include_str!("sqlite/0002_revocations.sql") },
     Migration { version: 3, name: "outbox", sql: include_str!("sqlite/0003_outbox.sql") },
     Migration { version: 4, name: "refresh chains", sql: include_str!("sqlite/0004_refresh_chains.sql") },
-    Migration { version: 6, name: "scoped revocations", sql: include_str!("sqlite/0006_scoped_revocations.sql") },
-    Migration { version: 8, name: "provider_sessions", sql: include_str!("sqlite/0008_provider_sessions.sql") },
-    Migration { version: 10, name: "tenants", sql: include_str!("sqlite/0010_tenants.sql") },
-    Migration { version: 11, name: "token uses", sql: include_str!("sqlite/0011_token_uses.sql") },
+    Migration { version: 5, name: "scoped revocations", sql: include_str!("sqlite/0005_scoped_revocations.sql") },
+    Migration { version: 6, name: "provider sessions", sql: include_str!("sqlite/0006_provider_sessions.sql") },
+    Migration { version: 7, name: "tenants", sql: include_str!("sqlite/0007_tenants.sql") },
+    Migration { version: 8, name: "token uses", sql: include_str!("sqlite/0008_token_uses.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\

@@ -99,7 +99,7 @@ async fn a_required_nonce_is_this_servers_and_counts_once() {
 #[tokio::test]
 async fn a_caller_that_asked_for_a_token_takes_only_that_one() {
     let bridge = asking_for_a_nonce();
-    let expected = |entry, nonce| Expected { entry, nonce };
+    let expected = |entry, nonce| Expected { entry, nonce: Some(nonce) };
     let asked = token(&json!({ "nonce": "asked-for" }));
     let judged = async |expected: Expected<'_>| bridge.verifier.verify_expecting(&asked, expected).await.map(drop);
     judged(expected("pool", "asked-for")).await.expect("the one");
@@ -111,6 +111,8 @@ async fn a_caller_that_asked_for_a_token_takes_only_that_one() {
     refused(Reason::OtherEntry)(judged(expected("other", "asked-for")).await);
     let without = bridge.verifier.verify_expecting(&token(&json!({})), expected("pool", "asked-for")).await;
     assert_eq!(without.expect_err("none").reason, Reason::Nonce);
+    let renewed = Expected { entry: "pool", nonce: None };
+    bridge.verifier.verify_expecting(&token(&json!({})), renewed).await.expect("a renewal has none");
 }
 
 #[tokio::test]

@@ -8,4 +8,5 @@ mod key_sets;
 mod key_sets_over_http;
 mod presets;
 mod provider;
+mod sizes;
 mod support;

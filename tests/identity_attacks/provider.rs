@@ -1,5 +1,5 @@
-//! The development identity provider over a real socket, and what its tokens are to the bridge. Row 21 is here: there is no
-//! code flow whose doors could stand open.
+//! The development identity provider over a real socket, and what its tokens are to the bridge. Its code flow
+//! is in `tests/dev_provider.rs`, and row 21, the sign-in page against providers that lie, in `tests/login.rs`.
 
 use kizuna::{
     clock::{Clock, Entropy},
@@ -254,23 +254,6 @@ async fn the_login_page_stands_alone_and_shows_a_line_through_the_bridge() {
     assert!(line.starts_with("curl -u defaultkey: 'http://127.0.0.1:7350/v2/account/authenticate/custom'"), "{line}");
     assert!(line.contains(r"'user=o'\''hara'"), "quoted for the shell: {line}");
     assert_eq!(running.get("/elsewhere").await.0, 404);
-}
-
-#[tokio::test]
-async fn row_21_there_is_no_code_flow() {
-    let running = Running::start().await;
-    let discovery = running.json(running.get("/.well-known/openid-configuration")).await;
-    assert_eq!(discovery["response_types_supported"], json!(["token", "id_token"]), "no code");
-    for path in
-        ["/authorize", "/oauth2/authorize", "/login/callback", "/?code=abc&state=x&redirect_uri=https://evil.example"]
-    {
-        let (status, answer) = running.get(path).await;
-        assert!(status == 404 || status == 200 && !answer.contains("evil.example"), "{answer}");
-        assert!(!answer.to_lowercase().contains("\r\nlocation:"), "nothing redirects");
-    }
-    let (status, _) =
-        running.post("/token", "", "grant_type=authorization_code&code=abc&redirect_uri=https://evil.example").await;
-    assert_eq!(status, 400, "a code buys nothing");
 }
 
 #[tokio::test]

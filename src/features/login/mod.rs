@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config, ConfigError, LoginClient, Secret},
     error::Error,
     identity::{
-        VerifiedIdentity,
+        Expected, VerifiedIdentity,
         login::{Asked, LoginProvider, ProviderError, ProviderTokens, Sealer},
     },
     telemetry::KindLabels,
@@ -327,17 +327,21 @@ async fn proven(services: &Services, pending: &Pending, answer: Answered<'_>) ->
         ProviderError::Unavailable(_) => unavailable(error),
     })?;
     let id_token = id_token.ok_or_else(|| refused("it gives no ID token"))?;
-    let identity = verified(services, provider, &id_token).await?;
-    if !is_same(&identity, "nonce", &pending.nonce) {
-        return Err(refused("its ID token has another nonce"));
-    }
+    let identity = verified(services, provider, &id_token, Some(&pending.nonce)).await?;
     Ok(Proof { identity, refresh_token, provider: place })
 }
 
-/// Judges an ID token by the steps of the bridge, and by what OpenID Connect Core 1.0 section 3.1.3.7 asks for beyond them.
-async fn verified(services: &Services, provider: &LoginProvider, id_token: &str) -> Result<VerifiedIdentity, Error> {
-    let identity = services.verifier.verify(id_token).await?;
-    if *identity.entry != *provider.entry || *identity.issuer != *provider.issuer {
+/// Judges an ID token by the steps of the bridge, and by what OpenID Connect Core 1.0 section 3.1.3.7 asks for beyond them. A
+/// sign-in has a nonce; a renewal has none.
+async fn verified(
+    services: &Services,
+    provider: &LoginProvider,
+    id_token: &str,
+    nonce: Option<&str>,
+) -> Result<VerifiedIdentity, Error> {
+    let expected = Expected { entry: &provider.entry, nonce };
+    let identity = services.verifier.verify_expecting(id_token, expected).await?;
+    if *identity.issuer != *provider.issuer {
         return Err(refused("its ID token is another issuer's, or of another kind"));
     }
     let ours = |value: &serde_json::Value| value.as_str() == Some(&provider.client_id);
@@ -351,11 +355,6 @@ async fn verified(services: &Services, provider: &LoginProvider, id_token: &str)
         return Err(refused("its ID token is for another client"));
     }
     Ok(identity)
-}
-
-fn is_same(identity: &VerifiedIdentity, claim: &str, wanted: &str) -> bool {
-    let value = identity.claims.get(claim).and_then(serde_json::Value::as_str).unwrap_or_default();
-    verify_slices_are_equal(value.as_bytes(), wanted.as_bytes()).is_ok()
 }
 
 fn hand_out(services: &Services, proof: Proof, challenge: &str) -> Result<String, Error> {

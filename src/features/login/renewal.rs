@@ -150,7 +150,7 @@ async fn ask(services: &Services, provider: &LoginProvider, row: &ProviderSessio
     })?;
     if let Some(id_token) = &tokens.id_token {
         // OpenID Connect Core 1.0 section 12.2: the same issuer, subject and audience.
-        let identity = verified(services, provider, id_token).await.map_err(|error| {
+        let identity = verified(services, provider, id_token, None).await.map_err(|error| {
             if error.code() == kizuna_protocol::code::Code::Unavailable { Trouble::Later(error) } else { Trouble::Over }
         })?;
         if identity.subject != subject {

@@ -42,3 +42,20 @@ impl Budget {
             && self.warned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_tokens_are_warned_of_once_a_minute() {
+        let budget = |warn| Budget::new(&config::Session { warn_token_bytes: warn, ..Default::default() });
+        let warning = budget(100);
+        assert!(!warning.is_to_warn(99, 1_000));
+        let warned: Vec<_> = [1_000, 1_001, 1_059, 1_060].map(|now| warning.is_to_warn(100, now)).into();
+        assert_eq!(warned, [true, false, false, true]);
+        assert!(!budget(0).is_to_warn(1_000_000, 1_000));
+        assert_eq!(warning.judge(2_048), Ok(()));
+        assert_eq!(warning.judge(2_049), Err(TooLarge { bytes: 2_049, most: 2_048 }));
+    }
+}

@@ -1,15 +1,15 @@
 //! Signing keys in PEM files (RFC 7468): private keys as PKCS #8, public ones as SubjectPublicKeyInfo.
 
 use super::signing::Pair;
-use crate::config::Signing;
+use crate::config::{Signing, write_private};
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fs,
+    io::{self, Read},
     path::Path,
 };
 
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path) -> Result<(Option<Pair>, PublicKey), String> {
 
 fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    io::Read::read_to_string(&mut io::Read::take(fs::File::open(path)?, LONGEST_FILE), &mut text)?;
+    fs::File::open(path)?.take(LONGEST_FILE).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn kept(data_dir: &Path, algorithm: Signing) -> Result<(Pair, PublicK
     let path = folder.join(if algorithm == Signing::EdDSA { "eddsa.pem" } else { "es256.pem" });
     if !path.exists() {
         let made = make(algorithm).ok_or_else(|| "no key can be made".to_owned())?;
-        let stored = fs::create_dir_all(&folder).and_then(|()| write_private(&path, &made));
+        let stored = fs::create_dir_all(&folder).and_then(|()| write_private(&path, made.as_bytes()));
         stored.map_err(|error| format!("{}: {error}", path.display()))?;
     }
     match read(&path)? {
@@ -73,19 +73,6 @@ fn make(algorithm: Signing) -> Option<String> {
     let base64 = BASE64_STANDARD.encode(der.as_ref());
     let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
     Some(format!("-----BEGIN {PRIVATE}-----\n{}\n-----END {PRIVATE}-----\n", lines.join("\n")))
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let beside = path.with_extension("tmp");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
 }
 
 fn parse(text: &str) -> Option<(Option<Pair>, PublicKey)> {
@@ -116,4 +103,42 @@ fn public(der: &[u8]) -> Option<PublicKey> {
         return point.try_into().ok().filter(|point: &[u8; 65]| point[0] == 4).map(PublicKey::P256);
     }
     der.strip_prefix(ED25519_INFO)?.try_into().ok().map(PublicKey::Ed25519)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pair of RFC 8410 section 10.
+    const RFC_PRIVATE: &str = "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC";
+    const RFC_PUBLIC: &str = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+
+    fn pem(label: &str, base64: &str) -> String {
+        format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
+    }
+
+    #[test]
+    fn keys_are_read_as_openssl_writes_them() {
+        let (pair, public) = parse(&pem(PRIVATE, RFC_PRIVATE)).expect("PKCS #8 without the public key");
+        let (none, same) = parse(&pem(PUBLIC, RFC_PUBLIC)).expect("SubjectPublicKeyInfo");
+        assert!(pair.is_some() && none.is_none() && public == same);
+        let commented = format!("made by hand\n{}", pem(PRIVATE, RFC_PRIVATE).replace('\n', "\r\n"));
+        assert!(parse(&commented).is_some());
+        let made = make(Signing::ES256).and_then(|text| parse(&text)).expect("what we make we read");
+        assert!(matches!(made, (Some(Pair::P256(_)), PublicKey::P256(_))));
+    }
+
+    #[test]
+    fn what_is_no_such_key_is_refused_without_saying_what_it_was() {
+        let (dir, half) = (tempfile::tempdir().unwrap(), &RFC_PRIVATE[..40]);
+        let broken = [pem(PRIVATE, RFC_PUBLIC), pem(PUBLIC, RFC_PRIVATE), pem("EC PRIVATE KEY", RFC_PRIVATE)];
+        let cut = [pem(PRIVATE, half), "-----BEGIN PRIVATE KEY-----".into(), "x".into(), String::new()];
+        for text in broken.iter().chain(&cut) {
+            let path = dir.path().join("key.pem");
+            fs::write(&path, text).unwrap();
+            let said = read(&path).err().unwrap_or_default();
+            assert!(said.contains("PKCS #8") && said.contains("key.pem") && !said.contains("MC"), "{said}");
+        }
+        assert!(read(&dir.path().join("none")).err().is_some_and(|said| said.contains("none")));
+    }
 }

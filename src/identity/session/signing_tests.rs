@@ -8,7 +8,8 @@ use crate::{
     },
 };
 use base64::prelude::BASE64_STANDARD;
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::LazyLock};
 
 const NOW: i64 = 1_800_000_000;
 const USER: Uuid = Uuid::from_u128(7);
@@ -203,5 +204,29 @@ fn the_length_that_is_foretold_is_the_one_that_comes() {
         assert_eq!(tokens(&config).fits("name", &vars, None), Ok(()));
         config.max_token_bytes -= 1;
         assert_eq!(tokens(&config).fits("name", &vars, None).map_err(|error| error.bytes), Err(length(&config)));
+    }
+}
+
+static BOTH: LazyLock<(tempfile::TempDir, [SessionTokens; 2])> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    let both = [Signing::ES256, Signing::EdDSA].map(|signing| tokens(&config(signing), dir.path(), NOW));
+    (dir, both)
+});
+
+proptest! {
+    #[test]
+    fn no_text_upsets_the_reader_of_signed_tokens(text in "[a-zA-Z0-9_.=-]{0,120}|.{0,60}", at in any::<prop::sample::Index>(), with in ".") {
+        for tokens in &BOTH.1 {
+            prop_assert!(tokens.verify_session(&text).is_err());
+            let good = issue(tokens).token;
+            let header = good.split('.').next().unwrap();
+            let begun_well = format!("{header}.{text}");
+            prop_assert!(tokens.verify_session(&begun_well).is_err());
+            // One character changed: refused, or only unused bits of the last character of the signature.
+            let at = at.index(good.len());
+            let changed = format!("{}{with}{}", &good[..at], &good[at + 1..]);
+            let judged = tokens.verify_session(&changed);
+            prop_assert!(judged.is_err() || changed == good || at == good.len() - 1);
+        }
     }
 }

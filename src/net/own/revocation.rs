@@ -1,6 +1,6 @@
 //! `POST /bridge/revoke`, `POST /bridge/backchannel-logout` and `POST /bridge/events` (docs/revocation.md).
 
-use super::{OwnAnswer, OwnCall};
+use super::{OwnAnswer, OwnCall, form::Form};
 use crate::{
     audit::Event,
     error::Error,
@@ -8,7 +8,6 @@ use crate::{
     identity::{EventKind, Step},
     net::{
         credentials,
-        query::Query,
         respond::{self, Failure, Response},
     },
 };
@@ -39,10 +38,11 @@ pub(super) fn backchannel_logout(call: OwnCall<'_>) -> OwnAnswer<'_> {
         if !call.services.verifier.takes_events(EventKind::Logout) {
             return Err(not_found());
         }
-        let form = Query::lenient(call.body);
-        let is_form = media_type_is(call.headers, "application/x-www-form-urlencoded");
-        let Some(token) = form.first("logout_token").filter(|_| is_form) else {
-            return Ok(logout_refused("logout_token is missing"));
+        let Ok(form) = Form::read(call.headers, call.body) else {
+            return Ok(logout_refused("the body must be a form"));
+        };
+        let Ok(Some(token)) = form.one("logout_token") else {
+            return Ok(logout_refused("logout_token must be there once"));
         };
         match take_event(call.services, &call.client, EventKind::Logout, token, None).await {
             Ok(()) => Ok(respond::success(Vec::new())),

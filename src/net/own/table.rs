@@ -15,7 +15,7 @@ pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
     row("GET", "/bridge/device", "BridgeDevicePage", NO_BODY, login::device_page),
     row("POST", "/bridge/device", "BridgeDevice", TAKES_A_BODY, login::device_typed),
     row("GET", "/bridge/style.css", "BridgeStyle", NO_BODY, login::style),
-    row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::nonce),
+    row("POST", "/bridge/nonce", "BridgeNonce", NO_BODY, nonce::issue),
     row("POST", "/bridge/revoke", "BridgeRevoke", TAKES_A_BODY, revocation::revoke),
     row("POST", "/bridge/backchannel-logout", "BridgeBackchannelLogout", TAKES_A_BODY, revocation::backchannel_logout),
     row("POST", "/bridge/events", "BridgeEvents", TAKES_A_BODY, revocation::events),
