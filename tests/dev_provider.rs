@@ -28,7 +28,7 @@ impl Desk {
         Self { issuer, client: Client::builder().redirect(Policy::none()).build().expect("a client") }
     }
 
-    async fn of(server: &TestServer) -> Self {
+    fn of(server: &TestServer) -> Self {
         Self::at(format!("http://{}", server.running.dev_provider().expect("it is on")))
     }
 
@@ -135,7 +135,7 @@ async fn server() -> TestServer {
 #[tokio::test]
 async fn discovery_names_what_is_there() {
     let server = server().await;
-    let desk = Desk::of(&server).await;
+    let desk = Desk::of(&server);
     let (status, _, body) = desk.get("/.well-known/openid-configuration", &[]).await;
     let found: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!((status, text(&found["issuer"])), (200, desk.issuer.as_str()));
@@ -147,7 +147,7 @@ async fn discovery_names_what_is_there() {
 #[tokio::test]
 async fn a_sign_in_by_code_gives_tokens_that_the_bridge_takes() {
     let server = server().await;
-    let desk = Desk::of(&server).await;
+    let desk = Desk::of(&server);
     let challenge = challenge();
     let (status, _, page) = desk.get("/authorize", &with(&asked(&challenge), &[("login_hint", "\"><b>")])).await;
     assert_eq!(status, 200);
@@ -177,7 +177,7 @@ async fn a_sign_in_by_code_gives_tokens_that_the_bridge_takes() {
 #[tokio::test]
 async fn a_request_with_a_fault_is_told_so_where_it_is_safe() {
     let server = server().await;
-    let desk = Desk::of(&server).await;
+    let desk = Desk::of(&server);
     let challenge = challenge();
     let good = asked(&challenge);
     for (name, bad) in [("client_id", "another"), ("redirect_uri", "http://example.com/"), ("redirect_uri", "")] {

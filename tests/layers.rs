@@ -36,7 +36,6 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("rpc", "connection"),          // a call by which a socket gets a new token
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
     ("login", "authenticate"),      // the sign-in page ends with signing in
-    ("login", "session"),           // the page hands a session over
     ("login", "revocation"),        // a provider that ends a sign-in ends the session
     ("session", "tenancy"),         // an identity token at a refresh names the same tenant
     ("session", "login"),           // a session is refreshed as long as its provider renews it

@@ -168,7 +168,7 @@ impl LoginProvider {
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
         let answer = request.request_async(&*self.transport).await;
-        answer.map(tokens).map_err(|error| self.refused(error))
+        answer.map(|response| tokens(&response)).map_err(|error| self.refused(error))
     }
 
     /// Exchanges a refresh token (RFC 6749 section 6).
@@ -181,7 +181,7 @@ impl LoginProvider {
         let token = RefreshToken::new(token.expose().to_owned());
         let request = client.exchange_refresh_token(&token);
         let answer = request.request_async(&*self.transport).await;
-        answer.map(tokens).map_err(|error| self.refused(error))
+        answer.map(|response| tokens(&response)).map_err(|error| self.refused(error))
     }
 
     async fn endpoints(&self) -> Result<Cow<'_, Endpoints>, ProviderError> {
@@ -226,7 +226,7 @@ impl LoginProvider {
     }
 }
 
-fn tokens(response: StandardTokenResponse<IdToken, BasicTokenType>) -> ProviderTokens {
+fn tokens(response: &StandardTokenResponse<IdToken, BasicTokenType>) -> ProviderTokens {
     ProviderTokens {
         refresh_token: response.refresh_token().map(|token| Secret::from(token.secret().as_str())),
         id_token: response.extra_fields().id_token.clone(),
