@@ -215,6 +215,9 @@ async fn an_answer_that_names_another_issuer_goes_nowhere() {
     }
 }
 
+/// From the nonce of a sign-in to an ID token that is wrong for it.
+type Lie<'a> = Box<dyn Fn(&str) -> String + 'a>;
+
 #[tokio::test]
 async fn an_id_token_that_is_not_for_this_sign_in_is_refused() {
     let (server, provider) = with_provider(|_| {}).await;
@@ -222,7 +225,7 @@ async fn an_id_token_that_is_not_for_this_sign_in_is_refused() {
     let stranger = Issuer::new(Box::leak(provider.name.clone().into_boxed_str()));
     let claims = json!({ "aud": "game-client", "token_use": "id", "iss": provider.name, "sub": "subject-one" });
     let id_token = |nonce: &str, change: Value| provider.id_token(nonce, &change);
-    let lies: Vec<(&str, Box<dyn Fn(&str) -> String + '_>)> = vec![
+    let lies: Vec<(&str, Lie<'_>)> = vec![
         ("a wrong nonce", Box::new(|_| id_token("another", json!({})))),
         ("no nonce", Box::new(|nonce| id_token(nonce, json!({ "nonce": null })))),
         ("a nonce that is no text", Box::new(|nonce| id_token(nonce, json!({ "nonce": [nonce] })))),
