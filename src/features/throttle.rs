@@ -68,6 +68,7 @@ impl Throttle {
         let next = full_again.saturating_add(self.0.cost);
         let wait = next.saturating_sub(now).saturating_sub(self.0.depth);
         if wait > 0 {
+            entry.insert(full_again);
             return Err(wait.div_euclid(1_000_000) + 1);
         }
         entry.insert(next);
