@@ -15,6 +15,9 @@ pub struct Origin {
     pub issuer: ScopeKey,
     /// The sign-in at the issuer, if it names one.
     pub family: Option<ScopeKey>,
+    /// The player as the issuer's events name one, [`ScopeKey::subject`], where the account is made of another claim than `sub`: no
+    /// account is found by it then.
+    pub player: Option<ScopeKey>,
     /// The tenant, where the entry names one.
     pub tenant: Option<Arc<str>>,
     /// When the player proved who it is, in seconds since 1970: `auth_time`, else `iat`, else when the token was presented.
@@ -31,6 +34,9 @@ impl Origin {
         if let Some(family) = self.family {
             let _ = write!(json, ",\"fam\":\"{family}\"");
         }
+        if let Some(player) = self.player {
+            let _ = write!(json, ",\"sub\":\"{player}\"");
+        }
         if let Some(tenant) = &self.tenant {
             json.push_str(",\"ten\":");
             write_text(json, tenant);
@@ -45,6 +51,7 @@ pub(super) struct Written {
     ent: String,
     iss: String,
     fam: Option<String>,
+    sub: Option<String>,
     ten: Option<String>,
     at: i64,
     ver: u32,
@@ -53,14 +60,15 @@ pub(super) struct Written {
 impl Written {
     /// `None` where a key is none: such a token is not ours.
     pub(super) fn read(self) -> Option<Origin> {
-        let family = match self.fam {
-            Some(text) => Some(ScopeKey::parse(&text)?),
-            None => None,
+        let key = |text: Option<String>| match text {
+            Some(text) => ScopeKey::parse(&text).map(Some),
+            None => Some(None),
         };
         Some(Origin {
             entry: self.ent.into(),
             issuer: ScopeKey::parse(&self.iss)?,
-            family,
+            family: key(self.fam)?,
+            player: key(self.sub)?,
             tenant: self.ten.map(Into::into),
             proven_unix: self.at,
             mapping_version: self.ver,

@@ -135,6 +135,7 @@ impl DenyList {
         let ended = |key: ScopeKey| self.scopes.get(&key).is_some_and(|scope| scope.denies(claims, order));
         ended(origin.issuer)
             || origin.family.is_some_and(ended)
+            || origin.player.is_some_and(ended)
             || origin.tenant.as_deref().is_some_and(|tenant| ended(ScopeKey::new(ScopeKind::Tenant, tenant)))
     }
 
