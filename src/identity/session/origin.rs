@@ -2,7 +2,7 @@
 //! claims.
 
 use super::claims::write_text;
-use crate::identity::ScopeKey;
+use crate::identity::{ScopeKey, ScopeKind};
 use serde::Deserialize;
 use std::{fmt::Write as _, sync::Arc};
 
@@ -27,6 +27,12 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The groups that the session belongs to: the end of any ends it.
+    pub fn scopes(&self) -> impl Iterator<Item = ScopeKey> {
+        let tenant = self.tenant.as_deref().map(|tenant| ScopeKey::new(ScopeKind::Tenant, tenant));
+        [Some(self.issuer), self.family, self.player, tenant].into_iter().flatten()
+    }
+
     pub(super) fn write_json(&self, json: &mut String) {
         json.push_str("{\"ent\":");
         write_text(json, &self.entry);
