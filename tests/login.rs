@@ -17,6 +17,7 @@ use kizuna::{
 use serde_json::{Value, json};
 
 const STRANGE: &str = "was not begun in this browser";
+const ADMIN_KEY: &str = "an-admin-key-of-32-characters-ok";
 
 /// A server whose one provider says what it is told.
 async fn with_provider(change: impl FnOnce(&mut Config)) -> (TestServer, Provider) {
@@ -511,4 +512,113 @@ async fn while_the_provider_is_down_sessions_have_a_grace() {
         let key = std::fs::metadata(folder.path().join("login.key")).expect("the key file");
         assert_eq!(key.permissions().mode() & 0o777, 0o600);
     }
+}
+
+/// A server whose provider gives refresh tokens, a clock in the test's hand, and a way to a session.
+struct Renewed {
+    server: TestServer,
+    provider: Provider,
+    clock: Clock,
+}
+
+impl Renewed {
+    async fn new() -> Self {
+        let provider = Provider::start().await;
+        let clock = Clock::manual(Clock::system().unix_seconds());
+        let (time, folder) = (clock.clone(), tempfile::tempdir().expect("a folder"));
+        let change = |config: &mut Config| {
+            provider.trusted_by(config);
+            config.login.client[0].renew = true;
+            config.session.refresh_token_expiry_sec = 86_400;
+            config.bridge.admin_key = ADMIN_KEY.into();
+        };
+        let server = TestServer::start_built(folder, change, |server| server.with_time(time, Entropy::system())).await;
+        Self { server, provider, clock }
+    }
+
+    async fn session(&self) -> Value {
+        let mut browser = Browser::new();
+        let asked = browser.begin(&self.server, NATIVE).await;
+        let now = self.clock.unix_seconds();
+        let signed_in = json!({ "sid": "a-sign-in", "iat": now, "exp": now + 600 });
+        let id_token = self.provider.id_token(&query(&asked, "nonce"), &signed_in);
+        self.provider.says(
+            200,
+            &json!({ "access_token": "at", "token_type": "Bearer", "id_token": id_token, "refresh_token": "first" }),
+        );
+        let seen = browser.callback(&self.server, &[("code", "c"), ("state", &query(&asked, "state"))]).await;
+        let code = query(&seen.location.expect("a redirect"), "code");
+        let (status, session) = redeem(&self.server, &code, VERIFIER).await;
+        assert_eq!(status, 200, "{session}");
+        session
+    }
+
+    /// How many refresh tokens of the provider lie in the database.
+    fn kept(&self) -> i64 {
+        let database = self.server.folder.path().join("kizuna.db");
+        let database = rusqlite::Connection::open(database).expect("opens");
+        database.query_row("SELECT count(*) FROM kizuna_provider_session", [], |row| row.get(0)).expect("a number")
+    }
+
+    async fn ends(&self, by: &str, session: &Value) {
+        let bearer = format!("Bearer {}", text(&session["token"]));
+        let admin = format!("Bearer {ADMIN_KEY}");
+        let (path, authorization, body) = match by {
+            "a log-out" => {
+                let tokens = json!({ "token": session["token"], "refresh_token": session["refresh_token"] });
+                ("/v2/session/logout", bearer, tokens)
+            }
+            "a log-out everywhere" => ("/v2/session/logout", bearer, json!({})),
+            "the end of the player" => ("/bridge/revoke", admin, json!({ "entry": "pool", "subject": "subject-one" })),
+            "the end of the sign-in" => ("/bridge/revoke", admin, json!({ "entry": "pool", "family": "a-sign-in" })),
+            _ => ("/bridge/revoke", admin, json!({ "issuer": self.provider.name })),
+        };
+        let (status, answer) = self.server.call("POST", path, &authorization, body).await;
+        assert_eq!(status, 200, "{by}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_ends_a_session_ends_what_is_kept_of_the_provider_for_it() {
+    let world = Renewed::new().await;
+    for by in [
+        "a log-out",
+        "a log-out everywhere",
+        "the end of the player",
+        "the end of the sign-in",
+        "the end of the issuer",
+    ] {
+        world.clock.advance_seconds(1);
+        let session = world.session().await;
+        assert_eq!(world.kept(), 1, "{by}");
+        world.ends(by, &session).await;
+        assert_eq!(world.kept(), 0, "{by}");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_used_before_never_reaches_the_provider() {
+    let world = Renewed::new().await;
+    let session = world.session().await;
+    let (status, next) = refresh(&world.server, &session).await;
+    assert_eq!(status, 200, "{next}");
+    world.clock.advance_seconds(301);
+    let asked = world.provider.asked().len();
+    assert_eq!(refresh(&world.server, &session).await.0, 401, "stolen");
+    assert_eq!(world.provider.asked().len(), asked, "the provider's refresh token was not spent on it");
+    assert_eq!((refresh(&world.server, &next).await.0, world.kept()), (401, 0), "the session is ended");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_does_not_use_a_refresh_token_up() {
+    let world = Renewed::new().await;
+    let session = world.session().await;
+    world.clock.advance_seconds(2_000);
+    world.provider.says(500, &json!({}));
+    for _ in 0..2 {
+        assert_eq!(refresh(&world.server, &session).await.0, 503);
+        world.clock.advance_seconds(60);
+    }
+    world.provider.says(200, &json!({ "access_token": "at", "token_type": "Bearer", "refresh_token": "next" }));
+    assert_eq!(refresh(&world.server, &session).await.0, 200);
 }

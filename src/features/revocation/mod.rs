@@ -202,6 +202,9 @@ pub(super) async fn forget_expired(services: &Services) {
     if let Err(error) = services.store.purge_refresh_chains(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "ended refresh chains cannot be removed from the store");
     }
+    if let Err(error) = services.store.purge_provider_sessions(services.clock.unix_seconds()).await {
+        tracing::warn!(%error, "refresh tokens of identity providers for ended sessions cannot be removed from the store");
+    }
     if let Err(error) = services.store.purge_token_uses(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "uses of expired identity tokens cannot be removed from the store");
     }
