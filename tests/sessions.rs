@@ -88,6 +88,16 @@ async fn a_refresh_presents_the_identity_once_more_where_the_entry_asks_for_it()
     assert_eq!((&claims["idn"]["at"], &claims["idn"]["ent"]), (&json!(2_000), &json!("pool")));
     let (status, again) = refresh(&server, &fresh, json!({ "idp.token": current })).await;
     assert_eq!((status, &part(&again["token"], 1)["vrs"]), (200, &json!({ "a": "1" })), "variables stay");
+
+    let log = std::fs::read_to_string(server.stop().await.path().join("audit.log")).expect("the audit log");
+    for (refusal, times) in [
+        (r#""event":"identity_refused","step":"expiry""#, 1),
+        (r#""event":"identity_refused","step":"format""#, 2),
+        (r#""event":"refresh_refused""#, 2),
+        (r#""why":"another_player""#, 2),
+    ] {
+        assert_eq!(log.matches(refusal).count(), times, "{refusal} in {log}");
+    }
 }
 
 #[tokio::test]

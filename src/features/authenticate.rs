@@ -269,7 +269,7 @@ impl Attempt<'_> {
     }
 
     fn again(&self, earlier: &EarlierUse, user_id: Uuid) -> Result<Admitted, Error> {
-        let (account, opening) = replay::again(self.services, self.request, earlier, user_id)?;
+        let (account, opening) = replay::again(self.services, self.context, self.request, earlier, user_id)?;
         Ok(Admitted::Again(account, opening))
     }
 

@@ -110,17 +110,23 @@ async fn represented(
             )),
         };
     };
-    let identity = services.verifier.verify(&token).await?;
+    let identity = services.verifier.verify(&token).await.inspect_err(|refusal| {
+        services.note_refusal(refusal, client.address);
+    })?;
     revocation::still_counts(services, client, Some(&identity))?;
+    let another = |why| {
+        tracing::debug!(entry = &*identity.entry, why, "a refresh is refused for its identity token");
+        let user_id = Some(chain.user_id);
+        services.audit.record(Event::RefreshRefused { user_id, why, address: client.address });
+        Error::unauthenticated("Identity token refused.")
+    };
     if identity.tenant.as_deref() != origin.tenant.as_deref() {
-        tracing::debug!(entry = &*identity.entry, "an identity token of another tenant comes with a refresh");
-        return Err(Error::unauthenticated("Identity token refused."));
+        return Err(another("another_tenant"));
     }
     let found = services.store.find_login(Identifier::Custom(&identity.account_id));
     let owner = found.map_err(|error| error.into_error("Error finding user account."))?.map(|login| login.user_id);
     if owner != Some(chain.user_id) {
-        tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
-        return Err(Error::unauthenticated("Identity token refused."));
+        return Err(another("another_player"));
     }
     Ok(Some(identity))
 }
