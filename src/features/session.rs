@@ -141,10 +141,6 @@ pub(super) fn fits(
     vars: &BTreeMap<String, String>,
     origin: Option<&Origin>,
 ) -> Result<(), Error> {
-    // Without variables there is nothing that could make it long.
-    if vars.is_empty() && origin.is_none() {
-        return Ok(());
-    }
     let Err(too_large) = services.tokens.fits(username, vars, origin) else { return Ok(()) };
     let imposed = vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
     let imposed = imposed.map(|(name, value)| (name.clone(), value.clone())).collect();
