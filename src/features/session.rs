@@ -61,7 +61,7 @@ pub async fn session_refresh(
     tenancy::admit(services, chain.user_id, chain.tenant).await?;
     let mut wanted = request.vars;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
-    let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
+    let renewed = proof.as_ref().map(|identity| renewed(services, chain, identity));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
     login::renew(services, chain).await?;
@@ -129,6 +129,14 @@ async fn represented(
         return Err(another("another_player"));
     }
     Ok(Some(identity))
+}
+
+/// Where a session comes from after a new proof. A token that names no sign-in at the provider does not take the session out of the
+/// reach of the end of the one before.
+fn renewed(services: &Services, chain: &SessionClaims, identity: &VerifiedIdentity) -> Origin {
+    let new = identity.origin(services.clock.unix_seconds());
+    let family = new.family.or(chain.origin.as_ref().and_then(|origin| origin.family));
+    Origin { family, ..new }
 }
 
 /// Whether the session token of such a session is short enough.
