@@ -62,7 +62,7 @@ pub async fn session_refresh(
     not_reused(services, &presented).await?;
     let mut wanted = request.vars;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
-    let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
+    let renewed = proof.as_ref().map(|identity| renewed(services, chain, identity));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
     login::renew(services, chain).await?;
@@ -111,19 +111,33 @@ async fn represented(
             )),
         };
     };
-    let identity = services.verifier.verify(&token).await?;
+    let identity = services.verifier.verify(&token).await.inspect_err(|refusal| {
+        services.note_refusal(refusal, client.address);
+    })?;
     revocation::still_counts(services, client, Some(&identity))?;
+    let another = |why| {
+        tracing::debug!(entry = &*identity.entry, why, "a refresh is refused for its identity token");
+        let user_id = Some(chain.user_id);
+        services.audit.record(Event::RefreshRefused { user_id, why, address: client.address });
+        Error::unauthenticated("Identity token refused.")
+    };
     if identity.tenant.as_deref() != origin.tenant.as_deref() {
-        tracing::debug!(entry = &*identity.entry, "an identity token of another tenant comes with a refresh");
-        return Err(Error::unauthenticated("Identity token refused."));
+        return Err(another("another_tenant"));
     }
     let found = services.store.find_login(Identifier::Custom(&identity.account_id));
     let owner = found.map_err(|error| error.into_error("Error finding user account."))?.map(|login| login.user_id);
     if owner != Some(chain.user_id) {
-        tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
-        return Err(Error::unauthenticated("Identity token refused."));
+        return Err(another("another_player"));
     }
     Ok(Some(identity))
+}
+
+/// Where a session comes from after a new proof. A token that names no sign-in at the provider does not take the session out of the
+/// reach of the end of the one before.
+fn renewed(services: &Services, chain: &SessionClaims, identity: &VerifiedIdentity) -> Origin {
+    let new = identity.origin(services.clock.unix_seconds());
+    let family = new.family.or(chain.origin.as_ref().and_then(|origin| origin.family));
+    Origin { family, ..new }
 }
 
 /// Whether the session token of such a session is short enough.
@@ -136,10 +150,6 @@ pub(super) fn fits(
     vars: &BTreeMap<String, String>,
     origin: Option<&Origin>,
 ) -> Result<(), Error> {
-    // Without variables there is nothing that could make it long.
-    if vars.is_empty() && origin.is_none() {
-        return Ok(());
-    }
     let Err(too_large) = services.tokens.fits(username, vars, origin) else { return Ok(()) };
     let imposed = vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
     let imposed = imposed.map(|(name, value)| (name.clone(), value.clone())).collect();
