@@ -5,7 +5,7 @@ use crate::{
     audit::Audit,
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, login::Login, passwords::Passwords, revocation, ticket::Tickets},
+    features::{Services, login::Login, passwords::Passwords, revocation, throttle::Throttle, ticket::Tickets},
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{
         self, Verifier,
@@ -139,6 +139,7 @@ impl Server {
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
+            throttle: Throttle::new(&config.socket, clock.clone()),
             tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
             config: Arc::new(config),
             clock,

@@ -67,6 +67,7 @@ pub struct Cells {
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
+    pub sign_ins_throttled: Counter,
     pub refresh_reuses: Counter,
     pub session_token_bytes: Histogram,
     pub login_page: Family<KindLabels, Counter>,
@@ -98,6 +99,7 @@ impl Metrics {
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
+            sign_ins_throttled: Counter::default(),
             refresh_reuses: Counter::default(),
             session_token_bytes: Histogram::new(bytes),
             login_page: Family::default(),
@@ -128,6 +130,11 @@ impl Metrics {
             "login_page",
             "Sign-ins on the page: begun, proven, failed, strange (of no sign-in of that browser), ended (by the provider)",
             cells.login_page.clone(),
+        );
+        r.register(
+            "sign_ins_throttled",
+            "Sign-ins refused because their address came too often",
+            cells.sign_ins_throttled.clone(),
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());

@@ -103,6 +103,32 @@ async fn an_email_account_signs_in_by_address_or_by_name_with_its_password_only(
 }
 
 #[tokio::test]
+async fn an_address_that_signs_in_too_often_is_told_to_wait() {
+    let server = TestServer::start_with(|config| {
+        config.socket.sign_ins_per_address_per_min = 1;
+        config.socket.sign_in_burst = 2;
+    })
+    .await;
+    let device = json!({ "id": "device-of-a-player" });
+    let (status, session) = authenticate(&server, "device", "", device.clone()).await;
+    assert_eq!(status, 200, "{session}");
+    assert_eq!(
+        authenticate(&server, "email", "", json!({ "email": "a@example.com", "password": "short" })).await.0,
+        400
+    );
+    let (status, refusal) = authenticate(&server, "device", "", device).await;
+    assert_eq!((status, &refusal["code"]), (429, &json!(8)));
+    assert!(refusal["message"].as_str().is_some_and(|text| text.starts_with("Too many sign-ins from this address.")));
+    let refresh = json!({ "token": session["refresh_token"] });
+    assert_eq!(
+        server.call("POST", "/v2/account/session/refresh", SERVER_KEY, refresh).await.0,
+        200,
+        "who plays, plays on"
+    );
+    assert!(server.metrics().await.contains("kizuna_sign_ins_throttled_total 1"));
+}
+
+#[tokio::test]
 async fn a_hash_that_nakama_stored_matches_its_password() {
     let folder = TestServer::start().await.stop().await;
     let id = Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_cdef);

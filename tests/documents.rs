@@ -46,6 +46,21 @@ fn scripts_that_are_named_exist() {
     }
 }
 
+/// A test is named as `file.rs::its_name`.
+#[test]
+fn tests_that_are_named_exist() {
+    for (path, text) in documents() {
+        for (file, name) in text.split('`').skip(1).step_by(2).filter_map(|part| part.split_once(".rs::")) {
+            let source = fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_default();
+            assert!(
+                source.contains(&format!("fn {name}(")),
+                "{} names {file}.rs::{name}, which is not there",
+                path.display()
+            );
+        }
+    }
+}
+
 #[test]
 fn links_are_found_and_code_is_not() {
     let text = "see [a](b.md#part) and ![c](d.png)\n```\n[not](this)\n```\n`[nor](that)` but [e](../f/)";

@@ -29,6 +29,8 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("authenticate", "revocation"), // signing in ends older sessions
     ("authenticate", "replay"),     // an identity token may be good for one session only
     ("authenticate", "session"),    // a proof may be too old to sign in with
+    ("authenticate", "throttle"),   // an address signs in only so often
+    ("revocation", "throttle"),     // what is forgotten in time is swept together
     ("authenticate", "tenancy"),    // an account is of one tenant
     ("links", "replay"),            // or for one link
     ("links", "tenancy"),           // what an account signs in by is of its tenant

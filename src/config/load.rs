@@ -96,6 +96,7 @@ impl Config {
             (self.socket.max_message_size_bytes, "socket.max_message_size_bytes"),
             (self.socket.outgoing_queue_size, "socket.outgoing_queue_size"),
             (self.socket.outgoing_queue_bytes, "socket.outgoing_queue_bytes"),
+            (self.socket.max_sign_in_addresses, "socket.max_sign_in_addresses"),
             (self.socket.max_sockets_per_user, "socket.max_sockets_per_user"),
             (self.socket.write_buffer_size_bytes, "socket.write_buffer_size_bytes"),
             (self.store.read_connections, "store.read_connections"),
@@ -127,6 +128,9 @@ impl Config {
         ] {
             check(value >= 1, path, "1 or more")?;
         }
+        let rate = self.socket.sign_ins_per_address_per_min;
+        check(rate <= 60_000_000, "socket.sign_ins_per_address_per_min", "0 to 60000000")?;
+        check(self.socket.sign_in_burst >= 1, "socket.sign_in_burst", "1 or more")?;
         check(is_plain_name(&self.store.file), "store.file", "the name of a file in data_dir, without a path")?;
         let audit = &self.audit;
         check(

@@ -83,6 +83,13 @@ section! {
         read_buffer_size_bytes: usize = 1_024,
         /// Bytes gathered before they are written to a socket.
         write_buffer_size_bytes: usize = 16_384,
+        /// Sign-ins that one address (of IPv6: one /64) may make in a minute; more are answered 429, code 8, with the seconds to
+        /// wait. 0: no limit. Set it where the server sees its clients' own addresses (see proxy_count).
+        sign_ins_per_address_per_min: u32 = 0,
+        /// Sign-ins that an address may make at once before that rate holds.
+        sign_in_burst: u32 = 20,
+        /// Addresses to remember for that; while all are taken, a new one is answered as if it had come too often.
+        max_sign_in_addresses: usize = 65_536,
         /// Sockets that one user may hold at once; one more is refused with 429.
         max_sockets_per_user: usize = 64,
     }

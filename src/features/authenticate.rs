@@ -3,7 +3,7 @@
 use super::{
     Client, Services,
     replay::{self, Opening},
-    revocation, rules, session, tenancy,
+    revocation, rules, session, tenancy, throttle,
 };
 use crate::{
     audit::Event,
@@ -96,6 +96,7 @@ async fn sign_in(
     client: &Client,
     mut request: AuthenticateRequest,
 ) -> Result<api::Session, Error> {
+    throttle::sign_in(services, client)?;
     tenancy::judge_method(services, request.method)?;
     request.vars = rules::client_vars(request.vars, &services.metrics);
     rules::vars_fit(&request.vars, &services.config.session)?;

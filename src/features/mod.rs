@@ -15,6 +15,7 @@ mod rules;
 pub mod session;
 pub mod social;
 mod tenancy;
+pub mod throttle;
 pub mod ticket;
 pub mod users;
 
@@ -39,6 +40,7 @@ use crate::{
 use login::Login;
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use throttle::Throttle;
 use ticket::Tickets;
 use uuid::Uuid;
 
@@ -67,6 +69,8 @@ pub struct Services {
     pub passwords: Passwords,
     /// Tickets for sockets.
     pub tickets: Tickets,
+    /// How often an address may sign in.
+    pub throttle: Throttle,
     /// Who is connected.
     pub realtime: Realtime,
     /// What is written down of sign-ins, refusals and ended sessions.

@@ -1,7 +1,8 @@
 //! A server's services over a store in a folder of its own, with the time and the randomness in the test's hand.
 
 use super::{
-    Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session, ticket::Tickets,
+    Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session,
+    throttle::Throttle, ticket::Tickets,
 };
 use crate::{
     audit::Audit,
@@ -128,6 +129,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     let hooks = hooks.build(&config.hooks, clock.clone(), entropy.clone(), metrics.clone()).expect("the hooks fit");
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
+        throttle: Throttle::new(&config.socket, clock.clone()),
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
         config: Arc::new(config),
