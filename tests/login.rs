@@ -124,6 +124,26 @@ async fn a_code_has_its_minute() {
 }
 
 #[tokio::test]
+async fn who_was_at_the_provider_loses_no_code_to_the_limit_of_an_address() {
+    let (server, provider) = with_provider(|config| {
+        config.socket.sign_ins_per_address_per_min = 1;
+        config.socket.sign_in_burst = 1;
+    })
+    .await;
+    let guess = json!({ "email": "a@example.com", "password": "password" });
+    for expected in [200, 429] {
+        let (status, _) = server.call("POST", "/v2/account/authenticate/email", SERVER_KEY, guess.clone()).await;
+        assert_eq!(status, expected);
+    }
+    let mut browser = Browser::new();
+    let asked = browser.begin(&server, NATIVE).await;
+    provider.gives(&provider.id_token(&query(&asked, "nonce"), &json!({})));
+    let seen = browser.callback(&server, &[("code", "c"), ("state", &query(&asked, "state"))]).await;
+    let (status, session) = redeem(&server, &query(&seen.location.expect("a redirect"), "code"), VERIFIER).await;
+    assert_eq!(status, 200, "{session}");
+}
+
+#[tokio::test]
 async fn an_answer_must_belong_to_a_sign_in_of_this_browser() {
     let (server, provider) = with_provider(|_| {}).await;
     let mut browser = Browser::new();
