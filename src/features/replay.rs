@@ -6,6 +6,7 @@ use crate::{
     config::Replay,
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext},
+    identity::Reason,
     store::{EarlierUse, TokenUse},
 };
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,7 @@ fn window(services: &Services) -> i64 {
 fn refused(services: &Services, context: &HookContext, request: &AuthenticateRequest) -> Error {
     match &request.identity {
         Some(identity) => {
-            let refusal = services.verifier.refuse_replay(identity);
+            let refusal = services.verifier.refuse(identity, Reason::Replayed);
             services.note_refusal(&refusal, context.client_address);
             refusal.into()
         }
