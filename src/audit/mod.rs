@@ -96,6 +96,10 @@ pub enum Source {
     Deletion,
     /// A refresh token that was presented twice.
     Reuse,
+    /// The identity provider, asked when a session was refreshed (`renew` of a login client).
+    Provider,
+    /// A newer sign-in than `login.max_sign_ins_per_user` allows beside it.
+    TooManySignIns,
     /// `POST /bridge/revoke`.
     Admin,
     /// `POST /bridge/backchannel-logout`.
@@ -113,6 +117,8 @@ impl Source {
             Self::Ban => "ban",
             Self::Deletion => "deletion",
             Self::Reuse => "refresh_reuse",
+            Self::Provider => "provider",
+            Self::TooManySignIns => "max_sign_ins",
             Self::Admin => "admin",
             Self::BackChannel => "backchannel_logout",
             Self::SharedSignals => "shared_signals",

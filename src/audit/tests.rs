@@ -44,6 +44,8 @@ fn an_event_is_one_line_of_json_and_a_restart_goes_on_in_the_same_file() {
     let signed_in = json!({ "at": 1_000_000, "event": "sign_in", "user_id": id, "method": "custom", "entry": "pool", "created": true, "address": "127.0.0.1" });
     let revoked = json!({ "at": 1_000_000, "event": "revoked", "source": "admin", "user_id": id, "reason": "line\nbreak", "sockets": 2 });
     assert_eq!(lines(&dir, "audit.log"), [signed_in, revoked]);
+    let text = fs::read_to_string(dir.path().join("audit.log")).expect("a file");
+    assert!(text.lines().all(|line| line.starts_with("{\"at\":1000000,\"event\":\"")), "{text}");
 }
 
 #[test]

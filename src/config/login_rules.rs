@@ -33,11 +33,13 @@ pub(super) fn judge_login(config: &Config, on_loopback: bool) -> Result<(), Conf
     }
     let key = login.encryption_key.expose();
     check(key.is_empty() || key.len() >= 32, "encryption_key", "\"\" or 32 characters and more")?;
-    let public = Url::parse(&login.public_url).ok().filter(is_origin);
+    // As browsers write it in `Origin`, with which it is compared.
+    let written = |url: &Url| url.origin().ascii_serialization() == login.public_url.trim_end_matches('/');
+    let public = Url::parse(&login.public_url).ok().filter(|url| is_origin(url) && written(url));
     check(
         public.is_some() || (login.public_url.is_empty() && (on_loopback || login.client.is_empty())),
         "public_url",
-        "https://name, or http on loopback, without a path; \"\" only while socket.address is on loopback",
+        "https://name, or http on loopback, in small letters, without a path or the usual port; \"\" only while socket.address is on loopback",
     )?;
     for (index, address) in login.return_to.iter().enumerate() {
         let page = Url::parse(address).ok().filter(is_page);
@@ -131,6 +133,8 @@ mod tests {
         assert_eq!(fault(|config| config.login.public_url = "https://play.example/".into()), "none");
         assert_eq!(fault(|config| config.login.public_url = "http://play.example".into()), "login.public_url");
         assert_eq!(fault(|config| config.login.public_url = "https://play.example/x".into()), "login.public_url");
+        assert_eq!(fault(|config| config.login.public_url = "https://Play.example".into()), "login.public_url");
+        assert_eq!(fault(|config| config.login.public_url = "https://play.example:443".into()), "login.public_url");
         assert_eq!(fault(|config| config.login.return_to.push("game://x".into())), "login.return_to[2]");
         assert_eq!(fault(|config| config.login.encryption_key = "short".into()), "login.encryption_key");
         assert_eq!(fault(|config| config.login.code_sec = 0), "login.code_sec");

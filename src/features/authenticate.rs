@@ -77,8 +77,8 @@ fn asked(method: Method, id: String, username: String, create: Option<bool>) -> 
     AuthenticateRequest { operation, method, id, password: None, vars, username, create, identity: None }
 }
 
-/// Signs in whom an identity token has proved already: the sign-in page and the token exchange. Hooks run as for
-/// [`authenticate_custom`].
+/// Signs in whom an identity token has proved already: the sign-in page. Hooks run as for [`authenticate_custom`]. The limit of an
+/// address does not count: who comes here was at the provider, and would lose a code that is good once.
 ///
 /// # Errors
 /// As [`authenticate_custom`].
@@ -88,15 +88,15 @@ pub async fn authenticate_verified(
     identity: VerifiedIdentity,
 ) -> Result<api::Session, Error> {
     let asked = asked(Method::Custom, identity.account_id.clone(), String::new(), None);
-    sign_in(services, client, AuthenticateRequest { identity: Some(Arc::new(identity)), ..asked }).await
+    open(services, client, AuthenticateRequest { identity: Some(Arc::new(identity)), ..asked }).await
 }
 
-async fn sign_in(
-    services: &Services,
-    client: &Client,
-    mut request: AuthenticateRequest,
-) -> Result<api::Session, Error> {
+async fn sign_in(services: &Services, client: &Client, request: AuthenticateRequest) -> Result<api::Session, Error> {
     throttle::sign_in(services, client)?;
+    open(services, client, request).await
+}
+
+async fn open(services: &Services, client: &Client, mut request: AuthenticateRequest) -> Result<api::Session, Error> {
     tenancy::judge_method(services, request.method)?;
     request.vars = rules::client_vars(request.vars, &services.metrics);
     rules::vars_fit(&request.vars, &services.config.session)?;

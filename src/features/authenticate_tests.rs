@@ -221,6 +221,7 @@ fn proved(account_id: &str, username: Option<&str>) -> VerifiedIdentity {
     VerifiedIdentity {
         entry: "pool".into(),
         issuer: "https://i".into(),
+        namespace: "https://i".into(),
         subject: account_id.into(),
         account_id: account_id.into(),
         token_id: None,

@@ -59,6 +59,7 @@ pub async fn session_refresh(
         return Err(Error::permission_denied("User account banned."));
     }
     tenancy::admit(services, chain.user_id, chain.tenant).await?;
+    not_reused(services, &presented).await?;
     let mut wanted = request.vars;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
     let renewed = proof.as_ref().map(|identity| renewed(services, chain, identity));
@@ -178,37 +179,49 @@ pub(super) fn note_length(services: &Services, pair: &TokenPair, origin: Option<
     Ok(())
 }
 
-/// The generation of the next refresh token, once that of the presented one is on disk as used.
-async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Error> {
-    let RefreshToken { claims: chain, generation } = presented;
+/// Refuses a refresh token that was exchanged before, and ends its session, before a provider is asked anything on its behalf. It is
+/// not used up by this.
+async fn not_reused(services: &Services, presented: &RefreshToken) -> Result<(), Error> {
+    let Some(exchange) = exchange_of(services, presented) else { return Ok(()) };
+    match services.store.is_refresh_reused(&exchange).map_err(|error| error.into_error(REFRESH_FAILED))? {
+        true => Err(end_reused(services, &presented.claims).await),
+        false => Ok(()),
+    }
+}
+
+/// What the store is to know of a refresh token that is exchanged; `None` where it stays as it is.
+fn exchange_of(services: &Services, presented: &RefreshToken) -> Option<Presented> {
     let session = &services.config.session;
-    // Without an id (another server's), a chain has no name to be remembered under.
-    let Some(token_id) = chain.token_id.filter(|_| session.refresh_rotation) else { return Ok(*generation) };
-    let rotation = services.store.rotate_refresh(Presented {
-        token_id,
-        generation: *generation,
+    Some(Presented {
+        // Without an id (another server's), a chain has no name to be remembered under.
+        token_id: presented.claims.token_id.filter(|_| session.refresh_rotation)?,
+        generation: presented.generation,
         now_unix: services.clock.unix_seconds(),
         grace_sec: i64::try_from(session.refresh_grace_sec).unwrap_or(i64::MAX),
-        expires_unix: services.tokens.refresh_end(chain),
+        expires_unix: services.tokens.refresh_end(&presented.claims),
         most: session.max_refresh_chains,
-    });
-    match rotation.await.map_err(|error| error.into_error(REFRESH_FAILED))? {
+    })
+}
+
+/// The generation of the next refresh token, once that of the presented one is on disk as used.
+async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Error> {
+    let chain = &presented.claims;
+    let Some(exchange) = exchange_of(services, presented) else { return Ok(presented.generation) };
+    match services.store.rotate_refresh(exchange).await.map_err(|error| error.into_error(REFRESH_FAILED))? {
         // What ended the chain while it was written down is not escaped.
         Rotation::Newest(_) if services.tokens.is_refresh_ended(chain) => Err(Error::unauthenticated(REFUSED)),
         Rotation::Newest(newest) => Ok(newest),
-        Rotation::Reused => {
-            end_reused(services, chain).await?;
-            Err(Error::unauthenticated(REFUSED))
-        }
+        Rotation::Reused => Err(end_reused(services, chain).await),
     }
 }
 
 /// Two have had this refresh token, and which of them is the player cannot be told: the whole chain ends (RFC 9700 section
-/// 4.14.2).
-async fn end_reused(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
+/// 4.14.2). Answers what the client is told.
+async fn end_reused(services: &Services, chain: &SessionClaims) -> Error {
     services.metrics.refresh_reuses.inc();
     tracing::warn!(user = %chain.user_id, "a refresh token was used twice; its session is ended");
-    revocation::end_chain(services, chain, Source::Reuse).await
+    let ended = revocation::end_chain(services, chain, Source::Reuse).await;
+    ended.err().unwrap_or_else(|| Error::unauthenticated(REFUSED))
 }
 
 /// The client's new variables, if it sends any, with those that came from the identity token, the newest one that was presented.

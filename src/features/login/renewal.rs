@@ -1,20 +1,22 @@
 //! Sessions that last as long as the provider says: its refresh token is kept, encrypted, and spent when the session is refreshed.
 
-use super::verified;
+use super::{Login, verified};
 use crate::{
+    audit::Source,
     clock::Entropy,
     config::{self, ConfigError, Secret, write_private},
     error::Error,
     features::{Services, revocation},
     identity::{
+        ScopeKey,
         login::{LoginProvider, ProviderError},
-        session::{Revocation, SessionClaims},
+        session::SessionClaims,
     },
     store::ProviderSession,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, io, path::Path};
-use tokio::sync::Mutex;
+use std::{fs, io, path::Path, sync::Arc};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 const KEY_FILE: &str = "login.key";
@@ -23,17 +25,17 @@ const ENDED: &str = "The identity provider has ended this sign-in.";
 
 /// One renewal at a time for a session: of two at once, the second would show a spent refresh token, which ends the session at
 /// many providers. Sessions share these turns.
-pub(super) struct Turns([Mutex<()>; 256]);
+pub(super) struct Turns([Arc<Mutex<()>>; 256]);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::default()))
+        Self(std::array::from_fn(|_| Arc::default()))
     }
 }
 
 impl Turns {
-    fn of(&self, session: Uuid) -> &Mutex<()> {
-        &self.0[usize::from(session.as_bytes()[15])]
+    async fn take(&self, session: Uuid) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.0[usize::from(session.as_bytes()[15])]).lock_owned().await
     }
 }
 
@@ -55,20 +57,13 @@ pub(super) async fn keep(
     let token_id = claims.token_id.ok_or_else(|| Error::internal(STORE_FAILED, "a session without an id"))?;
     let row = row(services, provider, claims.user_id, token_id, subject, token)?;
     let most = services.login.settings.max_sign_ins_per_user;
-    let dropped = services.store.put_provider_session(row, most).await;
+    let scopes = claims.origin.iter().flat_map(|origin| origin.scopes()).map(ScopeKey::to_u128).collect();
+    let dropped = services.store.put_provider_session(row, scopes, most).await;
     let dropped = dropped.map_err(|error| error.into_error(STORE_FAILED))?;
-    if dropped.is_empty() {
-        return Ok(());
+    match dropped.is_empty() {
+        true => Ok(()),
+        false => revocation::end_chains(services, claims.user_id, &dropped, Source::TooManySignIns).await,
     }
-    let ended = dropped.into_iter().flat_map(|(token_id, expires_unix)| both(claims.user_id, token_id, expires_unix));
-    revocation::revoke(services, ended.collect()).await
-}
-
-fn both(user_id: Uuid, token_id: Uuid, expires_unix: i64) -> [Revocation; 2] {
-    [
-        Revocation::SessionToken { user_id, token_id, expires_unix },
-        Revocation::RefreshToken { user_id, token_id, expires_unix },
-    ]
 }
 
 fn row(
@@ -107,27 +102,58 @@ pub async fn renew(services: &Services, chain: &SessionClaims) -> Result<(), Err
     if !login.providers.iter().any(|provider| provider.renew) {
         return Ok(());
     }
-    let _turn = login.renewals.of(token_id).lock().await;
-    let found = services.store.provider_session(token_id).map_err(|error| error.into_error(STORE_FAILED))?;
-    let Some(kept) = found.filter(|kept| kept.user_id == chain.user_id) else { return Ok(()) };
-    let Ok((_, provider)) = login.provider(Some(&kept.client)) else { return Ok(()) };
-    let age = services.clock.unix_seconds().saturating_sub(kept.renewed_unix);
-    let every = i64::try_from(login.settings.renew_every_sec).unwrap_or(i64::MAX);
-    if !provider.renew || (0..every).contains(&age) {
+    if due(services, chain, token_id)?.is_none() {
         return Ok(());
     }
+    let turn = login.renewals.take(token_id).await;
+    let Some(kept) = due(services, chain, token_id)? else { return Ok(()) };
+    // In a task of its own: a client that goes away meanwhile must not take the provider's next refresh token with it, when the
+    // one that is kept has been spent. There are no more such tasks than turns.
+    let services = services.clone();
+    let asking = tokio::spawn(async move {
+        let _turn = turn;
+        ask_and_keep(&services, kept).await
+    });
+    asking.await.unwrap_or_else(|error| Err(Error::internal(STORE_FAILED, error)))
+}
+
+/// What is kept for a session whose provider is to be asked now.
+fn due(services: &Services, chain: &SessionClaims, token_id: Uuid) -> Result<Option<ProviderSession>, Error> {
+    let login = &services.login;
+    let found = services.store.provider_session(token_id).map_err(|error| error.into_error(STORE_FAILED))?;
+    Ok(found.filter(|kept| {
+        let renews = login.provider(Some(&kept.client)).is_ok_and(|(_, provider)| provider.renew);
+        kept.user_id == chain.user_id && renews && !(0..every(login)).contains(&age(services, kept))
+    }))
+}
+
+/// Seconds since the provider was asked.
+fn age(services: &Services, kept: &ProviderSession) -> i64 {
+    services.clock.unix_seconds().saturating_sub(kept.renewed_unix)
+}
+
+fn every(login: &Login) -> i64 {
+    i64::try_from(login.settings.renew_every_sec).unwrap_or(i64::MAX)
+}
+
+async fn ask_and_keep(services: &Services, kept: ProviderSession) -> Result<(), Error> {
+    let login = &services.login;
+    let (_, provider) = login.provider(Some(&kept.client))?;
     match ask(services, provider, &kept).await {
         Ok(renewed) => {
-            let stored = services.store.put_provider_session(renewed, login.settings.max_sign_ins_per_user).await;
-            stored.map(drop).map_err(|error| error.into_error(STORE_FAILED))
+            let stored = services.store.renew_provider_session(renewed).await;
+            stored.map_err(|error| error.into_error(STORE_FAILED))
         }
         Err(Trouble::Over) => {
-            revocation::revoke(services, both(kept.user_id, token_id, kept.expires_unix).to_vec()).await?;
+            let chain = (kept.token_id, kept.expires_unix);
+            revocation::end_chains(services, kept.user_id, &[chain], Source::Provider).await?;
             super::count(services, "ended");
             Err(Error::unauthenticated(ENDED))
         }
-        Err(Trouble::Later(_)) if age < every.saturating_add_unsigned(login.settings.renew_grace_sec) => Ok(()),
-        Err(Trouble::Later(error)) => Err(error),
+        Err(Trouble::Later(error)) => {
+            let longest = every(login).saturating_add_unsigned(login.settings.renew_grace_sec);
+            if age(services, &kept) < longest { Ok(()) } else { Err(error) }
+        }
     }
 }
 

@@ -118,6 +118,26 @@ pub async fn end_chain(services: &Services, claims: &SessionClaims, source: Sour
     Ok(())
 }
 
+/// Ends chains of a user: the ids of their tokens, each with the first second, since 1970, in which none of these can be valid.
+///
+/// # Errors
+/// As [`end_chain`].
+pub(super) async fn end_chains(
+    services: &Services,
+    user_id: Uuid,
+    chains: &[(Uuid, i64)],
+    source: Source,
+) -> Result<(), Error> {
+    let both = |&(token_id, expires_unix): &(Uuid, i64)| {
+        let session = Revocation::SessionToken { user_id, token_id, expires_unix };
+        [session, Revocation::RefreshToken { user_id, token_id, expires_unix }]
+    };
+    revoke(services, chains.iter().flat_map(both).collect()).await?;
+    let sockets = close_sockets_of(services, user_id);
+    record(services, source, Target::Chain(user_id), sockets);
+    Ok(())
+}
+
 /// Refuses an identity token that is older than the end of its player's, its sign-in's, its tenant's or its issuer's sessions. Ask
 /// again once the account is there: what ended in between found no account whose sessions it could end.
 ///
@@ -200,6 +220,9 @@ pub(super) async fn forget_expired(services: &Services) {
     services.throttle.purge();
     if let Err(error) = services.store.purge_refresh_chains(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "ended refresh chains cannot be removed from the store");
+    }
+    if let Err(error) = services.store.purge_provider_sessions(services.clock.unix_seconds()).await {
+        tracing::warn!(%error, "refresh tokens of identity providers for ended sessions cannot be removed from the store");
     }
     if let Err(error) = services.store.purge_token_uses(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "uses of expired identity tokens cannot be removed from the store");

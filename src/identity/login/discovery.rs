@@ -66,7 +66,7 @@ pub(super) struct Discovered {
     clock: Clock,
     /// The last good document, and when it was read.
     known: RwLock<Option<(Endpoints, i64)>>,
-    /// Held while one reads; the others wait for it. When the last try was.
+    /// Held while one reads; the others take the last good document, or wait. When the last try failed.
     reading: Mutex<Option<i64>>,
 }
 
@@ -82,19 +82,25 @@ impl Discovered {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
-        let mut last_try = self.reading.lock().await;
+        let older = || self.known.read().as_ref().map(|(endpoints, _)| endpoints.clone());
+        let mut last_try = match (self.reading.try_lock(), older()) {
+            (Ok(turn), _) => turn,
+            (Err(_), Some(older)) => return Ok(older),
+            (Err(_), None) => self.reading.lock().await,
+        };
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
         let now = self.clock.unix_seconds();
-        let older = || self.known.read().as_ref().map(|(endpoints, _)| endpoints.clone());
         if last_try.is_some_and(|at| (0..RETRY_SEC).contains(&(now - at))) {
             return older().ok_or(DiscoveryError::Resting);
         }
         *last_try = Some(now);
-        match self.read().await {
+        let read = self.read().await;
+        // From its end: those who wait behind a try that took long must not each take as long.
+        *last_try = read.is_err().then(|| self.clock.unix_seconds());
+        match read {
             Ok(endpoints) => {
-                *last_try = None;
                 *self.known.write() = Some((endpoints.clone(), now));
                 Ok(endpoints)
             }
@@ -157,6 +163,41 @@ mod tests {
     use serde_json::{Value, json};
 
     const ISSUER: &str = "https://issuer.example/realm";
+
+    #[tokio::test]
+    async fn behind_a_provider_that_stalls_nobody_waits_for_a_try_of_their_own() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let clock = Clock::manual(1_000);
+        let transport = Arc::new(Transport::new(&crate::config::Login::default(), false).unwrap());
+        let discovered = Discovered::new(&issuer, 3_600, transport, clock.clone());
+        let stalls = async {
+            let stream = listener.accept().await.unwrap();
+            clock.advance_seconds(RETRY_SEC);
+            drop(stream);
+        };
+        let (first, second, ()) = tokio::join!(discovered.endpoints(), discovered.endpoints(), stalls);
+        assert!(matches!(first, Err(DiscoveryError::Transport(_))), "{first:?}");
+        assert!(matches!(second, Err(DiscoveryError::Resting)), "{second:?}");
+    }
+
+    #[tokio::test]
+    async fn while_one_reads_the_document_again_the_others_take_the_last_good_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let clock = Clock::manual(1_000);
+        let transport = Arc::new(Transport::new(&crate::config::Login::default(), false).unwrap());
+        let discovered = Discovered::new(&issuer, 3_600, transport, clock.clone());
+        *discovered.known.write() = Some((judged(&json!({})).unwrap(), 1_000));
+        clock.advance_seconds(3_600);
+        let others = async {
+            let stream = listener.accept().await.unwrap();
+            discovered.endpoints().await.unwrap();
+            drop(stream);
+        };
+        let (first, ()) = tokio::join!(discovered.endpoints(), others);
+        assert_eq!(first.unwrap(), judged(&json!({})).unwrap());
+    }
 
     fn judged(change: &Value) -> Result<Endpoints, String> {
         let mut document = json!({

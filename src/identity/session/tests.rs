@@ -338,6 +338,7 @@ fn of_tenant(tenant: Option<&str>) -> (SessionTokens, super::TokenPair) {
         entry: "entry".into(),
         issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
         family: None,
+        player: None,
         tenant: tenant.map(Into::into),
         proven_unix: NOW,
         mapping_version: 0,
