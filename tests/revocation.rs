@@ -597,6 +597,8 @@ async fn what_happened_stands_in_the_audit_log_and_no_token_does() {
     assert_eq!(world.log_out(&logout).await.0, 400);
     assert_eq!(world.push(&event).await.0, 202);
     assert_eq!(world.present(&identity).await.0, 401);
+    let metrics = world.server.metrics().await;
+    assert!(metrics.contains("step=\"revoked\",outcome=\"refused\"} 1"), "{metrics}");
     assert_eq!(world.revoke(json!({ "entry": "pool", "subject": VICTIM, "reason": "cheating" })).await.0, 200);
     assert_eq!(world.server.call("POST", "/bridge/revoke", "Bearer wrong", json!({})).await.0, 401);
     assert!(!world.is_good(&session).await);

@@ -13,7 +13,7 @@ use crate::{
     audit::{Event, Source, Target},
     error::Error,
     identity::{
-        Reason, Refusal, VerifiedIdentity,
+        Reason, VerifiedIdentity,
         session::{Full, Kind, Revocation, SessionClaims, SessionTokens},
     },
     lifecycle::Lifecycle,
@@ -151,10 +151,9 @@ pub(super) fn still_counts(
     match identity.filter(|identity| services.tokens.refuses_identity(identity)) {
         None => Ok(()),
         Some(identity) => {
-            let (entry, step) = (Some(identity.entry.clone()), Reason::Revoked.step().as_str());
-            services.audit.record(Event::IdentityRefused { entry: entry.clone(), step, address: client.address });
-            let issuer = Some(identity.issuer.clone());
-            Err(Refusal { reason: Reason::Revoked, entry, issuer }.into())
+            let refusal = services.verifier.refuse(identity, Reason::Revoked);
+            services.note_refusal(&refusal, client.address);
+            Err(refusal.into())
         }
     }
 }
