@@ -284,6 +284,9 @@ async fn an_id_token_that_is_not_for_this_sign_in_is_refused() {
         metrics.contains(&format!("kizuna_login_page_total{{kind=\"failed\"}} {}", lies.len())),
         "they are counted"
     );
+    let folder = server.stop().await;
+    let log = std::fs::read_to_string(folder.path().join("audit.log")).expect("the log");
+    assert_eq!(log.matches("\"event\":\"identity_refused\"").count(), lies.len(), "and written down: {log}");
 }
 
 #[tokio::test]
@@ -485,6 +488,7 @@ async fn a_session_lasts_as_long_as_the_provider_renews_it() {
     let folder = server.stop().await;
     let log = std::fs::read_to_string(folder.path().join("audit.log")).expect("the log");
     assert!(log.contains("\"source\":\"provider\""), "{log}");
+    assert!(log.contains("\"event\":\"refresh_refused\",\"user_id\":"), "{log}");
 }
 
 #[tokio::test]

@@ -50,6 +50,29 @@ pub async fn session_refresh(
         services.audit.record(Event::RefreshRefused { user_id: None, why: reason.as_str(), address: client.address });
         Error::unauthenticated(REFUSED)
     })?;
+    refreshed(services, client, &presented, request.vars).await.inspect_err(|error| {
+        let Some(why) = why_refused(error) else { return };
+        let user_id = Some(presented.claims.user_id);
+        services.audit.record(Event::RefreshRefused { user_id, why, address: client.address });
+    })
+}
+
+/// The reason in a word, for the audit log; `None` where it is not the session's.
+fn why_refused(error: &Error) -> Option<&'static str> {
+    match error.code() {
+        Code::Unauthenticated => Some("ended"),
+        Code::PermissionDenied => Some("not_admitted"),
+        Code::NotFound => Some("no_account"),
+        _ => None,
+    }
+}
+
+async fn refreshed(
+    services: &Services,
+    client: &Client,
+    presented: &RefreshToken,
+    mut wanted: BTreeMap<String, String>,
+) -> Result<api::Session, Error> {
     let chain = &presented.claims;
     let found = services.store.find_login(Identifier::Id(chain.user_id));
     let login = found
@@ -59,15 +82,14 @@ pub async fn session_refresh(
         return Err(Error::permission_denied("User account banned."));
     }
     tenancy::admit(services, chain.user_id, chain.tenant).await?;
-    let mut wanted = request.vars;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
     let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
-    login::renew(services, chain).await?;
+    login::renew(services, client, chain).await?;
     let vars = vars_at_refresh(services, chain, wanted, proof.as_ref())?;
     fits(services, &login.username, &vars, origin)?;
-    let generation = rotate(services, &presented).await?;
+    let generation = rotate(services, presented).await?;
     revocation::keep_revoked(services, chain).await?;
     let pair = services.tokens.renew(Renewal { chain, generation, username: &login.username, vars: &vars, origin });
     note_length(services, &pair, origin)?;
@@ -110,7 +132,8 @@ async fn represented(
             )),
         };
     };
-    let identity = services.verifier.verify(&token).await?;
+    let identity = services.verifier.verify(&token).await;
+    let identity = identity.inspect_err(|refusal| revocation::record_refusal(services, client, refusal))?;
     revocation::still_counts(services, client, Some(&identity))?;
     if identity.tenant.as_deref() != origin.tenant.as_deref() {
         tracing::debug!(entry = &*identity.entry, "an identity token of another tenant comes with a refresh");

@@ -148,15 +148,17 @@ pub(super) fn still_counts(
     client: &Client,
     identity: Option<&VerifiedIdentity>,
 ) -> Result<(), Error> {
-    match identity.filter(|identity| services.tokens.refuses_identity(identity)) {
-        None => Ok(()),
-        Some(identity) => {
-            let (entry, step) = (Some(identity.entry.clone()), Reason::Revoked.step().as_str());
-            services.audit.record(Event::IdentityRefused { entry: entry.clone(), step, address: client.address });
-            let issuer = Some(identity.issuer.clone());
-            Err(Refusal { reason: Reason::Revoked, entry, issuer }.into())
-        }
-    }
+    let Some(identity) = identity.filter(|identity| services.tokens.refuses_identity(identity)) else { return Ok(()) };
+    let (entry, issuer) = (Some(identity.entry.clone()), Some(identity.issuer.clone()));
+    let refusal = Refusal { reason: Reason::Revoked, entry, issuer };
+    record_refusal(services, client, &refusal);
+    Err(refusal.into())
+}
+
+/// Writes down that an identity token is refused which no hook has seen.
+pub(super) fn record_refusal(services: &Services, client: &Client, refusal: &Refusal) {
+    let (entry, step) = (refusal.entry.clone(), refusal.step().as_str());
+    services.audit.record(Event::IdentityRefused { entry, step, address: client.address });
 }
 
 /// Seconds that an identity token can be good for, over all trust entries.
