@@ -145,9 +145,25 @@ pub fn order_of(token_id: Uuid) -> Option<u64> {
     (token_id.get_version_num() == 7).then_some((high >> 16) << 12 | (high & 0xfff))
 }
 
+/// The least token id of ours with that order number: those with a lower one are below it, byte by byte.
+pub fn least_of(order: u64) -> Uuid {
+    let order = order.min((1 << 60) - 1);
+    Uuid::from_u64_pair(order >> 12 << 16 | 0x7000 | (order & 0xfff), 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn token_ids_below_the_least_of_an_order_number_are_those_of_lower_ones() {
+        let (clock, entropy) = (Clock::manual(1_000), Entropy::seeded(1));
+        let ids = [entropy.token_id(&clock), entropy.token_id(&clock), entropy.token_id(&clock)];
+        let least = least_of(order_of(ids[1]).expect("one of ours"));
+        assert_eq!(order_of(least), order_of(ids[1]));
+        assert!(ids[0] < least && least < ids[1] && ids[1] < ids[2]);
+        assert!(ids[2] < least_of(u64::MAX));
+    }
 
     #[test]
     fn token_ids_rise_even_when_the_clock_goes_back() {

@@ -6,7 +6,7 @@ mod common;
 use common::{SERVER_KEY, Socket, TestServer, issuer::Issuer, text};
 use kizuna::{
     clock::Clock,
-    config::{BackchannelLogout, Config, TrustEntry},
+    config::{BackchannelLogout, ClaimPath, Config, TrustEntry},
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -328,6 +328,76 @@ async fn who_was_disabled_does_not_come_back_with_an_older_identity_token_nor_wh
         assert!(world.is_good(&world.sign_in(player, 4).await).await, "one of after the event is good");
     }
     assert!(world.is_good(&world.sign_in(FRIEND, 10).await).await, "another player is not touched");
+}
+
+/// An issuer's second name, as Google and replicated Cognito pools have one.
+const SECOND_NAME: &str = "https://issuer.example/replica";
+
+#[tokio::test]
+async fn what_an_issuer_tells_under_one_of_its_names_counts_for_the_other() {
+    let two_names = |config: &mut Config| config.identity.trust[0].issuers.push(SECOND_NAME.into());
+    let subject = json!({ "format": "iss_sub", "iss": SECOND_NAME, "sub": VICTIM });
+    let world = World::with(two_names).await;
+    let (victim, mut socket, mut other, presence) = world.match_of_two().await;
+    let event = world.event_token(ACCOUNT_DISABLED, &json!({ "iss": SECOND_NAME, "sub_id": subject }));
+    assert_eq!(world.push(&event).await.0, 202);
+    is_closed(&mut socket, &mut other, &presence).await;
+    assert!(!world.is_good(&victim).await);
+    assert_eq!(world.present(&world.identity(VICTIM, 10)).await.0, 401, "an older token under the first name");
+    let same_person = json!({ "iss": SECOND_NAME, "iat": world.now - 10 });
+    assert_eq!(world.present(&world.issuer.token(VICTIM, &same_person)).await.0, 401);
+
+    let sign_in = |name: &str| json!({ "iss": name, "sub": null, "sid": format!("signin-{VICTIM}") });
+    for by in ["a log-out token", "an admin"] {
+        let world = World::with(two_names).await;
+        let session = world.sign_in(VICTIM, 10).await;
+        let status = match by {
+            "an admin" => world.revoke(json!({ "issuer": SECOND_NAME, "family": format!("signin-{VICTIM}") })).await.0,
+            _ => world.log_out(&world.logout_token(&sign_in(SECOND_NAME))).await.0,
+        };
+        assert_eq!(status, 200, "{by}");
+        assert!(!world.is_good(&session).await, "{by}");
+    }
+}
+
+/// As Entra ID has it: the account is of `tid` and `oid`, and events name a `sub` that only this application knows.
+#[tokio::test]
+async fn where_accounts_are_not_made_of_sub_its_events_end_sessions_all_the_same() {
+    let subject = vec![ClaimPath::from("tid"), ClaimPath::from("oid")];
+    let by_sub = json!({ "entry": "pool", "subject": "pairwise" });
+    let by_account = json!({ "entry": "pool", "subject": "tenant-1:object-1" });
+    for by in ["an event", "an admin by sub", "an admin by account"] {
+        let world = World::with(|config| config.identity.trust[0].subject = subject.clone()).await;
+        let token = |sub: &str, object: &str, ago: i64| {
+            world.issuer.token(sub, &json!({ "iat": world.now - ago, "tid": "tenant-1", "oid": object }))
+        };
+        let sign_in = async |token: String| {
+            let (status, session) = world.present(&token).await;
+            assert_eq!(status, 200, "{session}");
+            session
+        };
+        let victim = sign_in(token("pairwise", "object-1", 10)).await;
+        let friend = sign_in(token("another", "object-2", 10)).await;
+        let mut socket = world.server.connect(text(&victim["token"]), "json").await;
+        let mut other = world.server.connect(text(&friend["token"]), "json").await;
+        let about = json!({ "sub_id": { "format": "iss_sub", "iss": ISSUER, "sub": "pairwise" } });
+        match by {
+            "an event" => assert_eq!(world.push(&world.event_token(ACCOUNT_DISABLED, &about)).await.0, 202),
+            "an admin by sub" => assert_eq!(world.revoke(by_sub.clone()).await.1["sockets_closed"], 1),
+            _ => assert_eq!(world.revoke(by_account.clone()).await.1["sockets_closed"], 1),
+        }
+        assert_eq!(socket.next_close().await, (4402, "session revoked".to_owned()), "{by}");
+        assert_eq!(other.ask(json!({ "cid": "1", "ping": {} })).await["cid"], "1", "{by}");
+        assert_eq!(world.present(&token("pairwise", "object-1", 10)).await.0, 401, "{by}: an older identity token");
+        let again = sign_in(token("pairwise", "object-1", -1)).await;
+        assert!(!world.is_good(&victim).await && world.is_good(&friend).await, "{by}");
+        assert!(world.is_good(&again).await, "{by}: a later proof counts");
+        let refreshed = json!({ "token": again["refresh_token"] });
+        let (_, next) = world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, refreshed).await;
+        let later = json!({ "jti": "later", "iat": world.now, "sub_id": about["sub_id"] });
+        assert_eq!(world.push(&world.event_token(ACCOUNT_DISABLED, &later)).await.0, 202);
+        assert!(!world.is_good(&next).await, "{by}: a refresh keeps what it ends by");
+    }
 }
 
 #[tokio::test]

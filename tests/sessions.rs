@@ -88,6 +88,16 @@ async fn a_refresh_presents_the_identity_once_more_where_the_entry_asks_for_it()
     assert_eq!((&claims["idn"]["at"], &claims["idn"]["ent"]), (&json!(2_000), &json!("pool")));
     let (status, again) = refresh(&server, &fresh, json!({ "idp.token": current })).await;
     assert_eq!((status, &part(&again["token"], 1)["vrs"]), (200, &json!({ "a": "1" })), "variables stay");
+
+    let log = std::fs::read_to_string(server.stop().await.path().join("audit.log")).expect("the audit log");
+    for (refusal, times) in [
+        (r#""event":"identity_refused","entry":"pool","step":"expiry""#, 1),
+        (r#""event":"identity_refused","step":"format""#, 2),
+        (r#""why":"not_renewed""#, 1),
+        (r#""why":"another_player""#, 2),
+    ] {
+        assert_eq!(log.matches(refusal).count(), times, "{refusal} in {log}");
+    }
 }
 
 #[tokio::test]
@@ -371,14 +381,17 @@ async fn what_an_issuer_says_of_a_player_is_renewed_by_a_new_token_and_by_nothin
         config.identity.max_vars_bytes = 4_096;
     })
     .await;
-    let session = server.sign_in(&issuer.token(SUBJECT, &json!({ "role": "player" }))).await;
+    let session = server.sign_in(&issuer.token(SUBJECT, &json!({ "role": "player", "sid": "first" }))).await;
     let (status, kept) = refresh(&server, &session, json!({ "idp.role": "admin", "a": "1" })).await;
     assert_eq!((status, &part(&kept["token"], 1)["vrs"]), (200, &json!({ "a": "1", "idp.role": "player" })));
-    let promoted = issuer.token(SUBJECT, &json!({ "role": "admin" }));
+    let promoted = issuer.token(SUBJECT, &json!({ "role": "admin", "sid": "second" }));
     let (status, renewed) = refresh(&server, &kept, json!({ "idp.token": promoted })).await;
     assert_eq!((status, &part(&renewed["token"], 1)["vrs"]), (200, &json!({ "a": "1", "idp.role": "admin" })));
     let (status, bare) = refresh(&server, &renewed, json!({ "idp.token": issuer.token(SUBJECT, &json!({})) })).await;
     assert_eq!((status, &part(&bare["token"], 1)["vrs"]), (200, &json!({ "a": "1" })), "demoted");
+    let family = |session: &Value| part(&session["token"], 1)["idn"]["fam"].clone();
+    assert!(family(&session).is_string() && family(&renewed) != family(&session));
+    assert_eq!(family(&bare), family(&renewed), "the end of that sign-in still ends the session");
 
     let heavy: serde_json::Map<_, _> = groups.iter().map(|name| (name.clone(), json!("g".repeat(250)))).collect();
     let heavy = issuer.token(SUBJECT, &Value::Object(heavy));

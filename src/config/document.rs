@@ -39,7 +39,7 @@ impl fmt::Debug for Secret {
 pub fn reference() -> String {
     use super::{
         Audit, Bridge, Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password,
-        Runtime, Session, Socket, Store, TrustEntry, Webhook,
+        Runtime, Session, Socket, Store, Tenancy, TrustEntry, Webhook,
     };
     let mut text = String::new();
     comment(&mut text, Config::ABOUT);
@@ -55,6 +55,7 @@ pub fn reference() -> String {
     section::<Store>(&mut text, "store");
     section::<Identity>(&mut text, "identity");
     example::<TrustEntry>(&mut text, "identity.trust");
+    section::<Tenancy>(&mut text, "tenancy");
     section::<DevProvider>(&mut text, "dev_provider");
     section::<Login>(&mut text, "login");
     example::<LoginClient>(&mut text, "login.client");
@@ -138,6 +139,21 @@ mod tests {
         }
         let shipped = std::fs::read_to_string(path).unwrap_or_default();
         assert_eq!(shipped, expected, "run the test again with KIZUNA_BLESS=1 to write config.toml anew");
+    }
+
+    #[test]
+    fn every_section_and_every_key_of_it_is_in_the_shipped_config_toml() {
+        let shipped: toml::Table = reference().parse().expect("TOML");
+        let root = toml::Table::try_from(super::super::Config::default()).expect("a table");
+        for (name, value) in &root {
+            let here = shipped.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+            let Some(section) = value.as_table() else { continue };
+            // Lists of tables are shown as commented examples.
+            let shown = |key: &&String| !["trust", "client", "webhook"].contains(&key.as_str());
+            for key in section.keys().filter(shown) {
+                assert!(here.get(key).is_some(), "{name}.{key} is missing");
+            }
+        }
     }
 
     #[test]

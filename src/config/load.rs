@@ -200,6 +200,10 @@ impl Config {
         check(!is_hmac || session.accept_hs256, "session.accept_hs256", "true while session.signing is \"HS256\"")?;
         let long = session.introspection_keys.iter().all(|key| key.expose().len() >= 16);
         check(long, "session.introspection_keys", "keys of 16 bytes or more")?;
+        for (name, path) in [(&session.issuer, "session.issuer"), (&session.audience, "session.audience")] {
+            let short = name.len() <= 256 && !name.chars().any(char::is_control);
+            check(short, path, "at most 256 bytes without control characters: it stands in every session token")?;
+        }
         check(session.max_token_bytes >= 1_024, "session.max_token_bytes", "1024 or more")?;
         check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
         check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
@@ -419,6 +423,15 @@ mod tests {
         assert_eq!(error.to_string(), "password.bcrypt_cost: allowed is 10 to 15");
         let error = from("[socket]\nport = \"x\"\n", &[]).expect_err("no number");
         assert_eq!(error.path, "socket.port");
+    }
+
+    #[test]
+    fn the_names_in_session_tokens_are_short() {
+        for key in ["issuer", "audience"] {
+            from(&format!("[session]\n{key} = \"https://game.example\"\n"), &[]).expect("a name");
+            let error = from(&format!("[session]\n{key} = \"{}\"\n", "x".repeat(257)), &[]).expect_err("too long");
+            assert_eq!(error.path, format!("session.{key}"));
+        }
     }
 
     #[test]

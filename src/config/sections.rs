@@ -243,7 +243,8 @@ section! {
         jwks_max_keys: usize = 64,
         /// Milliseconds that fetching a key set may take.
         jwks_timeout_ms: u64 = 3_000,
-        /// Seconds between two fetches that an unknown key id may cause.
+        /// Seconds between two fetches that unknown key ids may cause; after a quiet time there may be two at once. Meanwhile a token
+        /// with another unknown key id is answered 503, code 14.
         jwks_unknown_key_wait_sec: u64 = 10,
         /// Allow key sets over plain http from this machine (loopback addresses only).
         jwks_allow_loopback_http: bool = false,

@@ -141,6 +141,12 @@ fn judge_var(name: &str, rule: &VarRule) -> Result<(), (String, &'static str)> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let named = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(plain) && !name.ends_with(OMITTED);
     hold(named, "vars", "names of 1 to 64 letters, digits, -, _ and ., that do not end in _omitted")?;
+    // A client that sends its variables back at a refresh would present this one as its identity.
+    hold(
+        name != "token",
+        "vars",
+        "another name than \"token\": idp.token is what a refresh presents an identity token in",
+    )?;
     let key = format!("vars.{name}");
     judge_candidates(&rule.claims, &format!("{key}.claims"))?;
     hold(!rule.claims.is_empty(), &format!("{key}.claims"), "at least one claim")?;

@@ -199,7 +199,7 @@ fn check(holds: bool, index: usize, key: &str, allowed: &str) -> Result<(), Conf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Audience, Preset};
+    use crate::config::{Audience, Preset, VarRule};
 
     fn entry(name: &str, issuer: &str) -> TrustEntry {
         TrustEntry {
@@ -247,6 +247,18 @@ mod tests {
         judge_trust(&[id.clone(), access.clone()], false).expect("told apart, and the same people");
         access.token_type = TokenType { any: true, ..TokenType::default() };
         assert_eq!(refused(&[id, access]), "identity.trust[1].token_type");
+    }
+
+    #[test]
+    fn variables_have_plain_names_that_nothing_else_is_called_by() {
+        let mapping = |name: &str| {
+            let vars = [(name.to_owned(), VarRule { claims: vec!["role".into()], ..VarRule::default() })].into();
+            TrustEntry { vars, ..entry("a", "https://i") }
+        };
+        judge_trust(&[mapping("game.role_1")], false).expect("plain");
+        for bad in ["", "a b", "r\u{f4}le", "groups_omitted", "token", &"x".repeat(65)] {
+            assert_eq!(refused(&[mapping(bad)]), "identity.trust[0].vars", "{bad}");
+        }
     }
 
     #[test]

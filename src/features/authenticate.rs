@@ -108,12 +108,13 @@ async fn open(services: &Services, client: &Client, mut request: AuthenticateReq
     rules::wanted_username(&request.username)?;
     let (vars, origin) = session_of(services, &request);
     session::not_too_old(services, services.clock.unix_seconds(), origin.as_ref())?;
-    session::fits(services, "", &vars, origin.as_ref())?;
     // Taken before the account is looked at: a ban, a deletion or a log-out that comes in between ends this sign-in, too.
     let opening =
         Opening { token_id: services.tokens.new_token_id(), issued_unix: services.clock.unix_seconds(), vars };
     let (context, request, credentials) = (&context, &request, &credentials);
-    let admitted = Attempt { services, context, request, credentials, tenant, opening: &opening }.run().await?;
+    let origin = origin.as_ref();
+    let attempt = Attempt { services, context, request, credentials, tenant, opening: &opening, origin };
+    let admitted = attempt.run().await?;
     let (account, opening, is_new) = match admitted {
         Admitted::Now(account) => (account, opening, true),
         Admitted::Again(account, earlier) => (account, earlier, false),
@@ -123,14 +124,14 @@ async fn open(services: &Services, client: &Client, mut request: AuthenticateReq
         revocation::end_older(services, account.user_id, opening.token_id).await?;
     }
     let pair = pair(services, request, &account, &opening);
-    session::note_length(services, &pair, origin.as_ref())?;
+    session::note_length(services, &pair, origin)?;
     if is_new {
         services.metrics.logins.get_or_create(&KindLabels { kind: request.method.as_str() }).inc();
         services.audit.record(Event::SignIn {
             user_id: account.user_id,
             method: request.method.as_str(),
-            entry: origin.as_ref().map(|origin| Arc::clone(&origin.entry)),
-            tenant: origin.as_ref().and_then(|origin| origin.tenant.clone()),
+            entry: origin.map(|origin| Arc::clone(&origin.entry)),
+            tenant: origin.and_then(|origin| origin.tenant.clone()),
             created: account.created,
             address: client.address,
         });
@@ -215,6 +216,7 @@ struct Attempt<'a> {
     credentials: &'a Credentials<'a>,
     tenant: Tenant,
     opening: &'a Opening,
+    origin: Option<&'a Origin>,
 }
 
 /// Who is let in.
@@ -246,6 +248,7 @@ impl Attempt<'_> {
             }
         }
         tenancy::admit(self.services, login.user_id, self.tenant).await?;
+        self.fits(&login.username)?;
         let account = Authenticated { user_id: login.user_id, username: login.username, created: false };
         let notices = self.services.hooks.notices(self.context, self.request, &account);
         let stores = !notices.is_empty();
@@ -264,12 +267,17 @@ impl Attempt<'_> {
         Ok(Admitted::Now(account))
     }
 
+    /// Whether the session token of a player of that name is short enough: judged before anything is written or used up.
+    fn fits(&self, username: &str) -> Result<(), Error> {
+        session::fits(self.services, username, &self.opening.vars, self.origin)
+    }
+
     fn token_use(&self, account: &Authenticated) -> Option<TokenUse> {
         replay::of_sign_in(self.services, self.request, account, self.opening)
     }
 
     fn again(&self, earlier: &EarlierUse, user_id: Uuid) -> Result<Admitted, Error> {
-        let (account, opening) = replay::again(self.services, self.request, earlier, user_id)?;
+        let (account, opening) = replay::again(self.services, self.context, self.request, earlier, user_id)?;
         Ok(Admitted::Again(account, opening))
     }
 
@@ -296,6 +304,7 @@ impl Attempt<'_> {
         let tenant = self.tenant.key().map(ScopeKey::to_u128);
         for attempt in 0..=MAX_SUFFIXES {
             let account = Authenticated { user_id, username: self.username(attempt), created: true };
+            self.fits(&account.username)?;
             let notices = self.services.hooks.notices(self.context, self.request, &account);
             let (id, username, token_use) = (user_id, account.username.clone(), self.token_use(&account));
             let new = NewUser { id, username, identifier: identifier.clone(), tenant, token_use, notices };
@@ -318,10 +327,12 @@ impl Attempt<'_> {
         Err(Error::already_exists("Username is already in use."))
     }
 
-    /// The name that the identity token gives, where the client asks for none.
+    /// The name that the identity token gives, where the client asks for none and the session token has room for it.
     fn wish(&self) -> Option<&str> {
         let wish = self.request.identity.as_ref().and_then(|identity| identity.username.as_deref());
-        wish.filter(|_| self.request.username.is_empty())
+        let wish = wish.filter(|_| self.request.username.is_empty())?;
+        let longest = format!("{wish}-{}", "x".repeat(SUFFIX));
+        self.services.tokens.fits(&longest, &self.opening.vars, self.origin).is_ok().then_some(wish)
     }
 
     /// The username to try: after the first time a wish has a suffix, at the last it is given up.

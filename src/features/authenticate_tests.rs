@@ -221,6 +221,7 @@ fn proved(account_id: &str, username: Option<&str>) -> VerifiedIdentity {
     VerifiedIdentity {
         entry: "pool".into(),
         issuer: "https://i".into(),
+        namespace: "https://i".into(),
         subject: account_id.into(),
         account_id: account_id.into(),
         token_id: None,
@@ -250,4 +251,22 @@ async fn a_username_from_the_identity_is_a_wish_that_gives_way() {
     assert!(second.len() == 9 && second.starts_with("Ann-"), "{second}");
     let nobody = named("player-3", None).await;
     assert_eq!(nobody.len(), 10, "{nobody}");
+    // Each such character is six in the token.
+    let tight = World::with(|config| config.session.max_token_bytes = 1_024, crate::hooks::Hooks::builder());
+    let identity = proved("player-1", Some(&"<".repeat(120)));
+    let session = authenticate_verified(&tight.services, &Client::default(), identity).await.unwrap();
+    assert_eq!(tight.caller(&session.token).unwrap().username.len(), 10);
+}
+
+#[tokio::test]
+async fn a_name_that_makes_too_long_a_session_token_makes_no_account() {
+    let world = World::with(|config| config.session.max_token_bytes = 1_024, crate::hooks::Hooks::builder());
+    let (code, message) = said(world.custom_named("abcdef", &"<".repeat(128), None).await);
+    assert!(code == Code::InvalidArgument && message.contains("session.max_token_bytes"), "{message}");
+    assert_eq!(said(world.custom_named("abcdef", "", Some(false)).await), error(Code::NotFound, UNKNOWN));
+    // An account from before the limit was set is told the same.
+    let wide = World::new();
+    wide.custom_named("abcdef", &"<".repeat(128), None).await.unwrap();
+    let narrow = wide.restarted(|config| config.session.max_token_bytes = 1_024);
+    assert_eq!(said(narrow.custom("abcdef").await), (code, message));
 }

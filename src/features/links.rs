@@ -149,7 +149,7 @@ impl<'a> Hooked<'a> {
         if let Some(token_use) = replay::of_link(self.services, &self.request, user_id) {
             match store.link_by_token(user_id, id(), token_use).await.map_err(failed)? {
                 Ok(linked) => return Ok(linked),
-                Err(earlier) => replay::link_again(self.services, &self.request, &earlier, user_id)?,
+                Err(earlier) => replay::link_again(self.services, &self.context, &self.request, &earlier, user_id)?,
             }
         }
         store.link(user_id, id()).await.map_err(failed)

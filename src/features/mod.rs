@@ -25,12 +25,12 @@ mod hooked_tests;
 pub(crate) mod testing;
 
 use crate::{
-    audit::Audit,
+    audit::{Audit, Event},
     clock::{Clock, Entropy},
     config::Config,
     hooks::{HookContext, HookUser, Hooks},
     identity::{
-        Tenant, Verifier,
+        Refusal, Tenant, Verifier,
         session::{SessionClaims, SessionTokens},
     },
     realtime::Realtime,
@@ -75,6 +75,14 @@ pub struct Services {
     pub realtime: Realtime,
     /// What is written down of sign-ins, refusals and ended sessions.
     pub audit: Audit,
+}
+
+impl Services {
+    /// Writes down that an identity token was refused.
+    fn note_refusal(&self, refusal: &Refusal, address: Option<IpAddr>) {
+        let (entry, step) = (refusal.entry.clone(), refusal.step().as_str());
+        self.audit.record(Event::IdentityRefused { entry, step, address });
+    }
 }
 
 /// Who sends a request, before anything is known of the person: the network's view.

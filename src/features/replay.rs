@@ -5,7 +5,7 @@ use super::Services;
 use crate::{
     config::Replay,
     error::Error,
-    hooks::{AuthenticateRequest, Authenticated},
+    hooks::{AuthenticateRequest, Authenticated, HookContext},
     store::{EarlierUse, TokenUse},
 };
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 const GREATEST_SKEW_SEC: i64 = 300;
 
 /// What the pair of a sign-in is made from, beside the account and the identity token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Opening {
     pub(super) token_id: Uuid,
     /// Seconds since 1970.
@@ -77,6 +77,7 @@ pub(super) fn of_link(services: &Services, request: &AuthenticateRequest, user_i
 /// 401, as for every fault of an identity token, unless the mode and the time allow it.
 pub(super) fn again(
     services: &Services,
+    context: &HookContext,
     request: &AuthenticateRequest,
     earlier: &EarlierUse,
     user_id: Uuid,
@@ -84,7 +85,7 @@ pub(super) fn again(
     let session = earlier.session.as_deref().filter(|_| is_answered(services, earlier, user_id));
     let session: Option<Remembered> = session.and_then(|text| serde_json::from_str(text).ok());
     let token_id = session.as_ref().and_then(|session| Uuid::try_parse(&session.tid).ok());
-    let (Some(session), Some(token_id)) = (session, token_id) else { return Err(refused(services, request)) };
+    let (Some(session), Some(token_id)) = (session, token_id) else { return Err(refused(services, context, request)) };
     let account = Authenticated { user_id, username: session.usn, created: session.new };
     Ok((account, Opening { token_id, issued_unix: session.iat, vars: session.vrs }))
 }
@@ -95,13 +96,14 @@ pub(super) fn again(
 /// As [`again`].
 pub(super) fn link_again(
     services: &Services,
+    context: &HookContext,
     request: &AuthenticateRequest,
     earlier: &EarlierUse,
     user_id: Uuid,
 ) -> Result<(), Error> {
     match earlier.session.is_none() && is_answered(services, earlier, user_id) {
         true => Ok(()),
-        false => Err(refused(services, request)),
+        false => Err(refused(services, context, request)),
     }
 }
 
@@ -116,9 +118,13 @@ fn window(services: &Services) -> i64 {
     i64::try_from(services.config.identity.replay_window_sec).unwrap_or(i64::MAX)
 }
 
-fn refused(services: &Services, request: &AuthenticateRequest) -> Error {
+fn refused(services: &Services, context: &HookContext, request: &AuthenticateRequest) -> Error {
     match &request.identity {
-        Some(identity) => services.verifier.refuse_replay(identity).into(),
+        Some(identity) => {
+            let refusal = services.verifier.refuse_replay(identity);
+            services.note_refusal(&refusal, context.client_address);
+            refusal.into()
+        }
         None => Error::unauthenticated("Identity token refused."),
     }
 }

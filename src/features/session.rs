@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 const REFUSED: &str = "Refresh token invalid or expired.";
 /// The variable in which a client presents an identity token at refresh. It is taken out, and never part of a session.
 const IDENTITY_TOKEN: &str = "idp.token";
+const IDENTITY_REFUSED: &str = "Identity token refused.";
 const REFRESH_FAILED: &str = "Error refreshing the session.";
 
 /// Whom the Bearer token of a request stands for: the one judgement for HTTP, `/ws` and RPC.
@@ -60,7 +61,9 @@ pub async fn session_refresh(
 /// The reason in a word, for the audit log; `None` where it is not the session's.
 fn why_refused(error: &Error) -> Option<&'static str> {
     match error.code() {
-        Code::Unauthenticated => Some("ended"),
+        // Written down already, with what was wrong with that token.
+        Code::Unauthenticated if error.message() == IDENTITY_REFUSED => None,
+        Code::Unauthenticated => Some("not_renewed"),
         Code::PermissionDenied => Some("not_admitted"),
         Code::NotFound => Some("no_account"),
         _ => None,
@@ -82,8 +85,9 @@ async fn refreshed(
         return Err(Error::permission_denied("User account banned."));
     }
     tenancy::admit(services, chain.user_id, chain.tenant).await?;
+    not_reused(services, presented).await?;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
-    let renewed = proof.as_ref().map(|identity| identity.origin(services.clock.unix_seconds()));
+    let renewed = proof.as_ref().map(|identity| renewed(services, chain, identity));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
     login::renew(services, client, chain).await?;
@@ -132,20 +136,33 @@ async fn represented(
             )),
         };
     };
-    let identity = services.verifier.verify(&token).await;
-    let identity = identity.inspect_err(|refusal| revocation::record_refusal(services, client, refusal))?;
+    let identity = services.verifier.verify(&token).await.inspect_err(|refusal| {
+        services.note_refusal(refusal, client.address);
+    })?;
     revocation::still_counts(services, client, Some(&identity))?;
+    let another = |why| {
+        tracing::debug!(entry = &*identity.entry, why, "a refresh is refused for its identity token");
+        let user_id = Some(chain.user_id);
+        services.audit.record(Event::RefreshRefused { user_id, why, address: client.address });
+        Error::unauthenticated(IDENTITY_REFUSED)
+    };
     if identity.tenant.as_deref() != origin.tenant.as_deref() {
-        tracing::debug!(entry = &*identity.entry, "an identity token of another tenant comes with a refresh");
-        return Err(Error::unauthenticated("Identity token refused."));
+        return Err(another("another_tenant"));
     }
     let found = services.store.find_login(Identifier::Custom(&identity.account_id));
     let owner = found.map_err(|error| error.into_error("Error finding user account."))?.map(|login| login.user_id);
     if owner != Some(chain.user_id) {
-        tracing::debug!(entry = &*identity.entry, "an identity token of another player comes with a refresh");
-        return Err(Error::unauthenticated("Identity token refused."));
+        return Err(another("another_player"));
     }
     Ok(Some(identity))
+}
+
+/// Where a session comes from after a new proof. A token that names no sign-in at the provider does not take the session out of the
+/// reach of the end of the one before.
+fn renewed(services: &Services, chain: &SessionClaims, identity: &VerifiedIdentity) -> Origin {
+    let new = identity.origin(services.clock.unix_seconds());
+    let family = new.family.or(chain.origin.as_ref().and_then(|origin| origin.family));
+    Origin { family, ..new }
 }
 
 /// Whether the session token of such a session is short enough.
@@ -158,10 +175,6 @@ pub(super) fn fits(
     vars: &BTreeMap<String, String>,
     origin: Option<&Origin>,
 ) -> Result<(), Error> {
-    // Without variables there is nothing that could make it long.
-    if vars.is_empty() && origin.is_none() {
-        return Ok(());
-    }
     let Err(too_large) = services.tokens.fits(username, vars, origin) else { return Ok(()) };
     let imposed = vars.iter().filter(|(name, _)| name.starts_with(RESERVED_VARS));
     let imposed = imposed.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -191,37 +204,49 @@ pub(super) fn note_length(services: &Services, pair: &TokenPair, origin: Option<
     Ok(())
 }
 
-/// The generation of the next refresh token, once that of the presented one is on disk as used.
-async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Error> {
-    let RefreshToken { claims: chain, generation } = presented;
+/// Refuses a refresh token that was exchanged before, and ends its session, before a provider is asked anything on its behalf. It is
+/// not used up by this.
+async fn not_reused(services: &Services, presented: &RefreshToken) -> Result<(), Error> {
+    let Some(exchange) = exchange_of(services, presented) else { return Ok(()) };
+    match services.store.is_refresh_reused(&exchange).map_err(|error| error.into_error(REFRESH_FAILED))? {
+        true => Err(end_reused(services, &presented.claims).await),
+        false => Ok(()),
+    }
+}
+
+/// What the store is to know of a refresh token that is exchanged; `None` where it stays as it is.
+fn exchange_of(services: &Services, presented: &RefreshToken) -> Option<Presented> {
     let session = &services.config.session;
-    // Without an id (another server's), a chain has no name to be remembered under.
-    let Some(token_id) = chain.token_id.filter(|_| session.refresh_rotation) else { return Ok(*generation) };
-    let rotation = services.store.rotate_refresh(Presented {
-        token_id,
-        generation: *generation,
+    Some(Presented {
+        // Without an id (another server's), a chain has no name to be remembered under.
+        token_id: presented.claims.token_id.filter(|_| session.refresh_rotation)?,
+        generation: presented.generation,
         now_unix: services.clock.unix_seconds(),
         grace_sec: i64::try_from(session.refresh_grace_sec).unwrap_or(i64::MAX),
-        expires_unix: services.tokens.refresh_end(chain),
+        expires_unix: services.tokens.refresh_end(&presented.claims),
         most: session.max_refresh_chains,
-    });
-    match rotation.await.map_err(|error| error.into_error(REFRESH_FAILED))? {
+    })
+}
+
+/// The generation of the next refresh token, once that of the presented one is on disk as used.
+async fn rotate(services: &Services, presented: &RefreshToken) -> Result<u32, Error> {
+    let chain = &presented.claims;
+    let Some(exchange) = exchange_of(services, presented) else { return Ok(presented.generation) };
+    match services.store.rotate_refresh(exchange).await.map_err(|error| error.into_error(REFRESH_FAILED))? {
         // What ended the chain while it was written down is not escaped.
         Rotation::Newest(_) if services.tokens.is_refresh_ended(chain) => Err(Error::unauthenticated(REFUSED)),
         Rotation::Newest(newest) => Ok(newest),
-        Rotation::Reused => {
-            end_reused(services, chain).await?;
-            Err(Error::unauthenticated(REFUSED))
-        }
+        Rotation::Reused => Err(end_reused(services, chain).await),
     }
 }
 
 /// Two have had this refresh token, and which of them is the player cannot be told: the whole chain ends (RFC 9700 section
-/// 4.14.2).
-async fn end_reused(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
+/// 4.14.2). Answers what the client is told.
+async fn end_reused(services: &Services, chain: &SessionClaims) -> Error {
     services.metrics.refresh_reuses.inc();
     tracing::warn!(user = %chain.user_id, "a refresh token was used twice; its session is ended");
-    revocation::end_chain(services, chain, Source::Reuse).await
+    let ended = revocation::end_chain(services, chain, Source::Reuse).await;
+    ended.err().unwrap_or_else(|| Error::unauthenticated(REFUSED))
 }
 
 /// The client's new variables, if it sends any, with those that came from the identity token, the newest one that was presented.

@@ -287,6 +287,7 @@ async fn whoever_makes_a_session_token_too_long_is_told() {
         entry: "pool".into(),
         issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
         family: None,
+        player: None,
         tenant: None,
         proven_unix: NOW,
         mapping_version: 1,

@@ -71,6 +71,8 @@ pub struct Named {
     pub key: ScopeKey,
     /// The account's custom id; `None` when no account can have the subject.
     pub account_id: Option<String>,
+    /// Whether sessions carry the key, since the entry makes accounts of another claim than `sub`.
+    pub in_sessions: bool,
 }
 
 /// An event token of a trusted issuer.
@@ -152,16 +154,23 @@ impl Verifier {
         self.entries.iter().any(|entry| !entry.events.audience(kind).is_empty())
     }
 
-    /// The players whom an entry would call `subject`, one for each of its issuers. `None`: no such entry.
-    pub fn named(&self, entry: &str, subject: &str) -> Option<Vec<Named>> {
+    /// The players whom an entry would call `subject`, one for each group of its issuers' people. `None`: no such entry.
+    pub fn named(&self, entry: &str, subject: &str) -> Option<BTreeSet<Named>> {
         let entry = self.entries.iter().find(|candidate| &*candidate.name == entry)?;
         Some(entry.issuers.iter().map(|issuer| named(entry, issuer, subject)).collect())
     }
 
-    /// The issuers of an entry. `None`: no such entry.
-    pub fn issuers_of(&self, entry: &str) -> Option<Vec<Arc<str>>> {
+    /// The sign-ins that the issuers of an entry would call `session`. `None`: no such entry.
+    pub fn families_of(&self, entry: &str, session: &str) -> Option<BTreeSet<ScopeKey>> {
         let entry = self.entries.iter().find(|candidate| &*candidate.name == entry)?;
-        Some(entry.issuers.iter().map(|issuer| Arc::clone(&issuer.name)).collect())
+        Some(entry.issuers.iter().map(|issuer| ScopeKey::family(&issuer.namespace, session)).collect())
+    }
+
+    /// The sign-in that an issuer would call `session`. Who is not trusted any more stands for itself.
+    pub fn family_at(&self, issuer: &str, session: &str) -> ScopeKey {
+        let place = self.by_issuer.get(issuer).and_then(|places| places.first());
+        let namespace = place.map_or(issuer, |(entry, issuer)| &self.entries[*entry].issuers[*issuer].namespace);
+        ScopeKey::family(namespace, session)
     }
 
     fn entry_for_event(
@@ -247,10 +256,10 @@ fn log_out(
     };
     match (text("sub")?, text("sid")?) {
         (_, Some(session)) if entry.events.logout == BackchannelLogout::Session => {
-            Ok(Some(Ends::Family(ScopeKey::family(&issuer.name, session))))
+            Ok(Some(Ends::Family(ScopeKey::family(&issuer.namespace, session))))
         }
         (Some(subject), _) => Ok(Some(Ends::Player(named(entry, issuer, subject)))),
-        (None, Some(session)) => Ok(Some(Ends::Family(ScopeKey::family(&issuer.name, session)))),
+        (None, Some(session)) => Ok(Some(Ends::Family(ScopeKey::family(&issuer.namespace, session)))),
         (None, None) => Err(Reason::EventForm),
     }
 }
@@ -295,7 +304,7 @@ fn whose(entry: &Entry, issuer: &Issuer, subject: &Map<String, Value>) -> Result
         Some("complex") => match (member("session"), member("user")) {
             (Some(session), _) if session.get("format").and_then(Value::as_str) == Some("opaque") => {
                 let id = name(session.get("id")).ok_or(Reason::EventForm)?;
-                Ok(Some(Ends::Family(ScopeKey::family(&issuer.name, id))))
+                Ok(Some(Ends::Family(ScopeKey::family(&issuer.namespace, id))))
             }
             (_, Some(user)) if user.get("format").and_then(Value::as_str) != Some("complex") => {
                 whose(entry, issuer, user)
@@ -308,7 +317,11 @@ fn whose(entry: &Entry, issuer: &Issuer, subject: &Map<String, Value>) -> Result
 }
 
 fn named(entry: &Entry, issuer: &Issuer, subject: &str) -> Named {
-    Named { key: ScopeKey::subject(&issuer.name, subject), account_id: entry.account_id(issuer, subject).ok() }
+    Named {
+        key: ScopeKey::subject(&issuer.namespace, subject),
+        account_id: entry.account_id(issuer, subject).ok(),
+        in_sessions: !entry.is_subject_sub(),
+    }
 }
 
 /// A text that can be a name: not empty, and not endless.

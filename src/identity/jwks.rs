@@ -46,7 +46,7 @@ pub(super) struct Limits {
     refresh: Duration,
     /// Hard lifetime: a set older than this is not believed any more.
     max_age: Duration,
-    /// Between two fetches that unknown key ids cause.
+    /// Between two fetches that unknown key ids cause; after a quiet time there may be two at once.
     unknown_wait: Duration,
     timeout: Duration,
     max_bytes: usize,
@@ -133,7 +133,8 @@ impl Attempts {
 
 #[derive(Default)]
 struct Asked {
-    last: Option<Instant>,
+    /// When the fetches that requests caused so far are paid for, at one for each wait.
+    paid: Option<Instant>,
     /// Ids that a fetch did not bring, each until when it causes no other.
     vain: VecDeque<(String, Instant)>,
 }
@@ -189,20 +190,27 @@ impl KeySet {
 impl Shared {
     async fn with_key(&self, id: &str) -> Result<Arc<Keys>, Reason> {
         let mut attempts = self.attempts.subscribe();
-        let awaited = match self.turn(id)? {
-            Turn::Keys(keys) => return Ok(keys),
-            Turn::Await(attempt) => attempt,
-        };
-        let ended = attempts.wait_for(|attempts| attempts.ended >= awaited).await;
-        // The sender ends with the task: the server is stopping.
-        let succeeded = ended.map_err(|_| Reason::KeysUnavailable)?.last_succeeded;
-        let believed = self.believed().filter(|keys| keys.get(id).is_some());
-        believed.ok_or_else(|| {
-            if succeeded {
-                self.asked.lock().remember_vain(id, self.limits.unknown_wait * 3);
+        let begun_before = attempts.borrow_and_update().begun;
+        loop {
+            let awaited = match self.turn(id)? {
+                Turn::Keys(keys) => return Ok(keys),
+                Turn::Await(attempt) => attempt,
+            };
+            let ended = attempts.wait_for(|attempts| attempts.ended >= awaited).await;
+            // The sender ends with the task: the server is stopping.
+            let succeeded = ended.map_err(|_| Reason::KeysUnavailable)?.last_succeeded;
+            if let Some(keys) = self.believed().filter(|keys| keys.get(id).is_some()) {
+                return Ok(keys);
             }
-            unknown(succeeded)
-        })
+            if !succeeded {
+                return Err(Reason::KeysUnavailable);
+            }
+            // One that was under way may have read the set before the key was published: only a later one can tell.
+            if awaited > begun_before {
+                self.asked.lock().remember_vain(id, self.limits.unknown_wait * 3);
+                return Err(Reason::UnknownKey);
+            }
+        }
     }
 
     /// The last good set, unless it is too old to be believed.
@@ -229,8 +237,13 @@ impl Shared {
         if !has_set {
             return Err(Reason::KeysUnavailable);
         }
-        if !asked.may_fetch_for(id, self.limits.unknown_wait) {
-            return Err(unknown(attempts.last_succeeded));
+        let now = Instant::now();
+        if asked.was_in_vain(id, now) && attempts.last_succeeded {
+            return Err(Reason::UnknownKey);
+        }
+        // A key that cannot be asked for yet is not known to be bad.
+        if asked.was_in_vain(id, now) || !asked.may_fetch(now, self.limits.unknown_wait) {
+            return Err(Reason::KeysUnavailable);
         }
         self.attempts.send_modify(|attempts| attempts.begun += 1);
         self.wanted.notify_one();
@@ -256,19 +269,19 @@ impl Shared {
     }
 }
 
-/// A key that is not in the set: unknown if the set is what the issuer last said, else nothing can be told.
-fn unknown(last_succeeded: bool) -> Reason {
-    if last_succeeded { Reason::UnknownKey } else { Reason::KeysUnavailable }
-}
-
 impl Asked {
-    fn may_fetch_for(&mut self, id: &str, wait: Duration) -> bool {
-        let now = Instant::now();
+    /// Whether a fetch that began after somebody asked for `id` did not bring it, lately.
+    fn was_in_vain(&mut self, id: &str, now: Instant) -> bool {
         self.vain.retain(|(_, until)| *until > now);
-        let waited = self.last.is_none_or(|last| now.duration_since(last) >= wait);
-        let may = waited && self.vain.iter().all(|(vain, _)| vain != id);
+        self.vain.iter().any(|(vain, _)| vain == id)
+    }
+
+    /// Takes one of two fetches, which come back at one for each `wait`: a single stray id leaves one for a new key.
+    fn may_fetch(&mut self, now: Instant, wait: Duration) -> bool {
+        let paid = self.paid.map_or(now, |paid| paid.max(now));
+        let may = paid <= now + wait;
         if may {
-            self.last = Some(now);
+            self.paid = Some(paid + wait);
         }
         may
     }

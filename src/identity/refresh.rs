@@ -61,6 +61,7 @@ mod tests {
             entry: entry.into(),
             issuer: ScopeKey::new(ScopeKind::Issuer, issuer),
             family: None,
+            player: None,
             tenant: None,
             proven_unix: 0,
             mapping_version: 0,

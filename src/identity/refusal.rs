@@ -114,9 +114,9 @@ reasons! {
     KeyAlgorithm = Algorithm, "the algorithm is not the key's";
     /// No `kid`.
     NoKeyId = Signature, "the key id is missing";
-    /// The key set has no such key.
+    /// The key set has no such key: it was asked for.
     UnknownKey = Signature, "the key is unknown";
-    /// The issuer's keys could not be fetched, or are too old.
+    /// The issuer's keys could not be fetched, may not be fetched again yet, or are too old.
     KeysUnavailable = Signature, "the issuer's keys are not available";
     /// The signature is not the key's over these bytes.
     BadSignature = Signature, "the signature is wrong";

@@ -12,9 +12,9 @@ pub enum ScopeKind {
     Issuer,
     /// Everybody of a tenant: the tenant's name.
     Tenant,
-    /// The sessions that came from one sign-in at the provider: issuer, NUL, and its `sid` or `origin_jti`.
+    /// The sessions that came from one sign-in at the provider: issuer (the first of its names), NUL, and its `sid` or `origin_jti`.
     Family,
-    /// One player of an issuer: issuer, NUL, and `sub`.
+    /// One player of an issuer: issuer (the first of its names), NUL, and `sub`.
     Subject,
 }
 

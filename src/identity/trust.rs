@@ -22,8 +22,8 @@ pub(super) struct Issuer {
     pub(super) tenant: Option<Arc<str>>,
     /// Shared by the names that have one source of keys.
     pub(super) keys: Arc<KeySet>,
-    /// The name that counts in hashed account ids: the first of those under which the same people may come.
-    hashed_as: Arc<str>,
+    /// The name that stands for its people wherever they are told from others: the first of those under which they may come.
+    pub(super) namespace: Arc<str>,
     /// Tokens accepted.
     pub(super) accepted: Counter,
 }
@@ -33,9 +33,9 @@ impl Issuer {
     pub(super) fn new(entry: &str, exact: &ExactIssuer, first: &str, keys: Arc<KeySet>, metrics: &Metrics) -> Self {
         let name: Arc<str> = exact.name.as_str().into();
         // Names made for tenants stand for different people.
-        let hashed_as = if exact.tenant.is_some() { Arc::clone(&name) } else { first.into() };
+        let namespace = if exact.tenant.is_some() { Arc::clone(&name) } else { first.into() };
         let accepted = metrics.accepted(entry, &name);
-        Self { tenant: exact.tenant.as_deref().map(Into::into), keys, hashed_as, accepted, name }
+        Self { tenant: exact.tenant.as_deref().map(Into::into), keys, namespace, accepted, name }
     }
 }
 
@@ -96,11 +96,16 @@ impl Entry {
         }
     }
 
+    /// Whether accounts are made of the claim `sub`, by which an issuer's events name a player.
+    pub(super) fn is_subject_sub(&self) -> bool {
+        self.subject == [ClaimPath::from("sub")]
+    }
+
     /// The custom id of the account that belongs to `subject`: the subject itself, or `prefix:subject`. A subject that cannot
     /// stand in a custom id becomes `prefix:h:` and the base32 SHA-256 of issuer, NUL and subject; so does one that begins with
     /// `h:`, or it could be taken for such a hash.
     pub(super) fn account_id(&self, issuer: &Issuer, subject: &str) -> Result<String, Reason> {
-        self.account_id_at(&issuer.hashed_as, subject)
+        self.account_id_at(&issuer.namespace, subject)
     }
 
     fn account_id_at(&self, issuer: &str, subject: &str) -> Result<String, Reason> {

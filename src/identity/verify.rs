@@ -45,6 +45,8 @@ pub struct VerifiedIdentity {
     pub entry: Arc<str>,
     /// `iss`, as configured.
     pub issuer: Arc<str>,
+    /// The name that stands for the people of `issuer`: the first of its names, where it has several.
+    pub namespace: Arc<str>,
     /// `sub`, or what the entry takes in its place.
     pub subject: String,
     /// The custom id of the account: 6 to 128 bytes without spaces and control characters.
@@ -82,11 +84,22 @@ impl VerifiedIdentity {
         Origin {
             entry: Arc::clone(&self.entry),
             issuer: ScopeKey::new(ScopeKind::Issuer, &self.issuer),
-            family: self.family.as_deref().map(|family| ScopeKey::family(&self.issuer, family)),
+            family: self.family_key(),
+            player: (self.sub() != self.subject).then(|| ScopeKey::subject(&self.namespace, self.sub())),
             tenant: self.tenant.as_deref().map(Into::into),
             proven_unix: self.authenticated_at.or(self.issued_at).unwrap_or(now).min(now),
             mapping_version: self.mapping_version,
         }
+    }
+
+    /// The claim `sub`: by it an issuer names the player in events, whatever claim the entry makes accounts of.
+    pub(super) fn sub(&self) -> &str {
+        self.claims.get("sub").and_then(Value::as_str).unwrap_or(&self.subject)
+    }
+
+    /// [`ScopeKey::family`], where the issuer names the sign-in.
+    pub(super) fn family_key(&self) -> Option<ScopeKey> {
+        self.family.as_deref().map(|family| ScopeKey::family(&self.namespace, family))
     }
 }
 
@@ -345,6 +358,7 @@ impl Verifier {
             account_id,
             entry: Arc::clone(&entry.name),
             issuer: Arc::clone(&issuer.name),
+            namespace: Arc::clone(&issuer.namespace),
             subject,
             token_id: text("jti"),
             authenticated_at: times.authenticated_at,

@@ -34,6 +34,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "provider sessions", sql: include_str!("sqlite/0006_provider_sessions.sql") },
     Migration { version: 7, name: "tenants", sql: include_str!("sqlite/0007_tenants.sql") },
     Migration { version: 8, name: "token uses", sql: include_str!("sqlite/0008_token_uses.sql") },
+    Migration {
+        version: 9,
+        name: "provider session scopes",
+        sql: include_str!("sqlite/0009_provider_session_scopes.sql"),
+    },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\

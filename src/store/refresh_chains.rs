@@ -5,7 +5,7 @@ use super::{
     Store, StoreError,
     db::{self, Transaction},
 };
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 /// A refresh token that is presented. Times are in seconds since 1970.
@@ -43,6 +43,18 @@ impl Store {
         self.db.write(move |tx| rotate(tx, &presented)).await
     }
 
+    /// Whether a refresh token has been exchanged already and would end its session: asked before anything is done for it, and
+    /// nothing is written down.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_refresh_reused(&self, presented: &Presented) -> Result<bool, StoreError> {
+        self.db.read(|conn| {
+            let row = newest(conn, presented.token_id)?;
+            Ok(row.is_some_and(|(newest, used_at_unix)| presented.is_reused(newest, used_at_unix)))
+        })
+    }
+
     /// Forgets the chains that ended at `now_unix` (seconds since 1970) or before, and answers how many.
     ///
     /// # Errors
@@ -62,12 +74,26 @@ const LENGTHEN: &str = "UPDATE kizuna_refresh_chain SET expires_unix = max(expir
 const PURGE: &str = "DELETE FROM kizuna_refresh_chain WHERE expires_unix <= ?1";
 const GIVE_ROOM: &str = "UPDATE kizuna_refresh_chain_size SET chains = chains - ?1";
 
+impl Presented {
+    /// Whether it is older than the token before the newest, or that one and its time of grace is over. Above the newest it is ours
+    /// by its signature, and only a database from a backup can be behind.
+    fn is_reused(&self, newest: u32, used_at_unix: i64) -> bool {
+        let is_previous = self.generation.saturating_add(1) == newest;
+        let in_grace = self.now_unix.saturating_sub(used_at_unix) <= self.grace_sec;
+        self.generation < newest && !(is_previous && in_grace)
+    }
+}
+
+/// The newest generation of a chain, and when the one before was used.
+fn newest(conn: &Connection, token_id: Uuid) -> Result<Option<(u32, i64)>, StoreError> {
+    db::one(conn, SELECT, params![db::key(&token_id)], |row| Ok((row.get::<u32>(0)?, row.get::<i64>(1)?)))
+}
+
 fn rotate(tx: &Transaction<'_>, presented: &Presented) -> Result<Rotation, StoreError> {
-    let Presented { token_id, generation, now_unix, grace_sec, expires_unix, most } = *presented;
+    let Presented { token_id, generation, now_unix, expires_unix, most, .. } = *presented;
     let id = db::key(&token_id);
     let next = generation.saturating_add(1);
-    let row = db::one(tx, SELECT, params![id], |row| Ok((row.get::<u32>(0)?, row.get::<i64>(1)?)))?;
-    let Some((newest, used_at_unix)) = row else {
+    let Some((newest, used_at_unix)) = newest(tx, token_id)? else {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         if db::run(tx, TAKE_ROOM, params![most])? == 0 {
             return Err(StoreError::ChainsFull);
@@ -75,16 +101,15 @@ fn rotate(tx: &Transaction<'_>, presented: &Presented) -> Result<Rotation, Store
         db::run(tx, INSERT, params![id, next, now_unix, expires_unix])?;
         return Ok(Rotation::Newest(next));
     };
-    // Above the newest: ours by its signature, and only a database from a backup can be behind.
+    if presented.is_reused(newest, used_at_unix) {
+        return Ok(Rotation::Reused);
+    }
     if generation >= newest {
         db::run(tx, ADVANCE, params![id, next, now_unix, expires_unix])?;
         return Ok(Rotation::Newest(next));
     }
-    if next == newest && now_unix.saturating_sub(used_at_unix) <= grace_sec {
-        db::run(tx, LENGTHEN, params![id, expires_unix])?;
-        return Ok(Rotation::Newest(newest));
-    }
-    Ok(Rotation::Reused)
+    db::run(tx, LENGTHEN, params![id, expires_unix])?;
+    Ok(Rotation::Newest(newest))
 }
 
 fn purge(tx: &Transaction<'_>, now_unix: i64) -> Result<usize, StoreError> {
@@ -107,7 +132,10 @@ mod tests {
     }
 
     async fn rotated(fresh: &Fresh, generation: u32, now_unix: i64) -> Rotation {
-        fresh.store.rotate_refresh(presented(generation, now_unix)).await.unwrap()
+        let reused = fresh.store.is_refresh_reused(&presented(generation, now_unix)).unwrap();
+        let rotation = fresh.store.rotate_refresh(presented(generation, now_unix)).await.unwrap();
+        assert_eq!(reused, rotation == Rotation::Reused, "to be known before");
+        rotation
     }
 
     #[tokio::test]

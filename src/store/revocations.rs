@@ -4,7 +4,9 @@
 use super::{
     Store, StoreError,
     db::{self, Row, Transaction},
+    provider_sessions,
 };
+use crate::clock::order_of;
 use rusqlite::params;
 use uuid::Uuid;
 
@@ -99,6 +101,8 @@ impl Store {
 }
 
 const SELECT: &str = "SELECT user_id, kind, token_id, revoked_before, at_unix, expires_unix FROM kizuna_revocation ORDER BY kind, user_id";
+const ENDED: &str = "SELECT 1 FROM kizuna_revocation \
+     WHERE kind = ?1 AND user_id = ?2 AND token_id = ?3 AND revoked_before > ?4";
 const PURGE: &str = "DELETE FROM kizuna_revocation WHERE expires_unix <= ?1";
 const UPSERT: &str = "INSERT INTO kizuna_revocation (kind, user_id, token_id, revoked_before, at_unix, expires_unix) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (kind, user_id, token_id) DO UPDATE SET \
@@ -118,7 +122,9 @@ const FAMILY_BEFORE: i64 = 5;
 const SUBJECT_BEFORE: i64 = 6;
 const EVENT_TAKEN: i64 = 7;
 
+/// Stores a revocation, and forgets what is kept of providers' sign-ins for the sessions that it ends.
 pub(super) fn put(tx: &Transaction<'_>, revocation: &Revocation) -> Result<(), StoreError> {
+    provider_sessions::forget(tx, revocation)?;
     // The order number of an entry and the second of its own are 0 where it has none; what it is about stands as `user_id`.
     let (kind, about, token_id, before, at, expires) = match revocation {
         Revocation::UserBefore { user_id, before, at_unix, expires_unix } => {
@@ -141,6 +147,31 @@ pub(super) fn put(tx: &Transaction<'_>, revocation: &Revocation) -> Result<(), S
     db::run(tx, UPSERT, params![kind, db::key(&about), db::key(&token_id), before, at, expires]).map(drop)
 }
 
+/// Whether the chain `token_id` of a user is ended: its refresh tokens, all that the user had, or one of the groups `scopes`.
+pub(super) fn is_ended(
+    tx: &Transaction<'_>,
+    user_id: Uuid,
+    token_id: Uuid,
+    scopes: &[u128],
+) -> Result<bool, StoreError> {
+    let order = order_of(token_id).and_then(|order| i64::try_from(order).ok()).unwrap_or(i64::MAX);
+    let found = |kind: i64, about: Uuid, token_id: Uuid, above: i64| {
+        let row = db::one(tx, ENDED, params![kind, db::key(&about), db::key(&token_id), above], |_| Ok(()));
+        row.map(|row| row.is_some())
+    };
+    if found(REFRESH_TOKEN, user_id, token_id, -1)? || found(USER_BEFORE, user_id, Uuid::nil(), order)? {
+        return Ok(true);
+    }
+    for key in scopes {
+        for scope in Scope::ALL {
+            if found(scope.kind(), Uuid::from_u128(*key), Uuid::nil(), order)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 fn revocation_of(row: &Row<'_>) -> Result<Revocation, StoreError> {
     let (about, token_id, expires_unix) = (row.uuid(0)?, row.uuid(2)?, row.get(5)?);
     let (before, at_unix) = (u64::try_from(row.get::<i64>(3)?).unwrap_or(0), row.get(4)?);
@@ -158,6 +189,8 @@ fn revocation_of(row: &Row<'_>) -> Result<Revocation, StoreError> {
 }
 
 impl Scope {
+    const ALL: [Self; 4] = [Self::Issuer, Self::Tenant, Self::Family, Self::Subject];
+
     const fn kind(self) -> i64 {
         match self {
             Self::Issuer => ISSUER_BEFORE,
@@ -168,7 +201,7 @@ impl Scope {
     }
 
     fn of_kind(kind: i64) -> Option<Self> {
-        [Self::Issuer, Self::Tenant, Self::Family, Self::Subject].into_iter().find(|scope| scope.kind() == kind)
+        Self::ALL.into_iter().find(|scope| scope.kind() == kind)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct TestServer {
     pub running: Running,
     pub base: String,
     client: reqwest::Client,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl TestServer {

@@ -111,20 +111,74 @@ async fn the_first_sign_in_waits_for_the_first_fetch_and_the_start_for_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_27_a_flood_of_unknown_key_ids_causes_one_fetch_in_ten_seconds() {
+async fn row_27_a_flood_of_unknown_key_ids_causes_two_fetches_and_then_one_in_ten_seconds() {
     let provider = Provider::with(&[rsa_jwk("rsa", &RSA)]);
     let bridge = bridge(&config(), &provider);
     signed_in(&bridge).await;
-    for name in 0..1_000 {
-        bridge.refuses(&by_unknown_key(name), Reason::UnknownKey).await;
-    }
-    assert_eq!(provider.asked(), 2, "the first fetch and one more");
+    let flood = async |mut names: std::ops::Range<usize>, fetches: usize| {
+        for name in names.by_ref().take(fetches) {
+            bridge.refuses(&by_unknown_key(name), Reason::UnknownKey).await;
+        }
+        for name in names {
+            bridge.refuses(&by_unknown_key(name), Reason::KeysUnavailable).await;
+        }
+    };
+    flood(0..1_000, 2).await;
+    assert_eq!(provider.asked(), 3, "the first fetch and two more");
     signed_in(&bridge).await;
     pass(10).await;
-    for name in 1_000..2_000 {
+    flood(1_000..2_000, 1).await;
+    assert_eq!(provider.asked(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_27_a_new_key_in_a_flood_is_to_be_tried_again_and_never_held_to_be_bad() {
+    let provider = Provider::with(&[rsa_jwk("rsa", &RSA)]);
+    let bridge = bridge(&config(), &provider);
+    signed_in(&bridge).await;
+    for name in 0..2 {
         bridge.refuses(&by_unknown_key(name), Reason::UnknownKey).await;
     }
-    assert_eq!(provider.asked(), 3);
+    provider.publishes(&[rsa_jwk("rsa", &RSA), rsa_jwk("new", &OTHER_RSA)]);
+    let error = Error::from(bridge.refusal(&by_new_key()).await);
+    assert_eq!((error.code(), error.code().http_status()), (Code::Unavailable, 503));
+    pass(10).await;
+    bridge.accepts(&by_new_key()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_published_while_a_fetch_is_under_way_is_fetched_once_more() {
+    let provider = Provider::with(&[rsa_jwk("rsa", &RSA)]);
+    let bridge = bridge(&config(), &provider);
+    signed_in(&bridge).await;
+    let (stray, new) = (by_unknown_key(1), by_new_key());
+    let honest = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        bridge.accepts(&new).await;
+    };
+    let published = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        provider.publishes(&[rsa_jwk("rsa", &RSA), rsa_jwk("new", &OTHER_RSA)]);
+    };
+    tokio::join!(bridge.refuses(&stray, Reason::UnknownKey), honest, published);
+    assert_eq!(provider.asked(), 3, "the stray id's fetch could not have it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_is_not_remembered_as_vain_by_a_fetch_that_began_before_it_was_asked_for() {
+    let provider = Provider::with(&[rsa_jwk("rsa", &RSA)]);
+    let bridge = bridge(&config(), &provider);
+    signed_in(&bridge).await;
+    bridge.refuses(&by_unknown_key(1), Reason::UnknownKey).await;
+    let (stray, new) = (by_unknown_key(2), by_new_key());
+    let early = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        bridge.refuses(&new, Reason::KeysUnavailable).await;
+    };
+    tokio::join!(bridge.refuses(&stray, Reason::UnknownKey), early);
+    provider.publishes(&[rsa_jwk("rsa", &RSA), rsa_jwk("new", &OTHER_RSA)]);
+    pass(10).await;
+    bridge.accepts(&new).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +188,9 @@ async fn row_27_one_bogus_key_id_does_not_use_up_every_turn() {
     signed_in(&bridge).await;
     bridge.refuses(&by_unknown_key(1), Reason::UnknownKey).await;
     pass(11).await;
-    bridge.refuses(&by_unknown_key(1), Reason::UnknownKey).await;
+    for _ in 0..3 {
+        bridge.refuses(&by_unknown_key(1), Reason::UnknownKey).await;
+    }
     assert_eq!(provider.asked(), 2, "looked for in vain a moment ago");
     provider.publishes(&[rsa_jwk("rsa", &RSA), rsa_jwk("new", &OTHER_RSA)]);
     bridge.accepts(&by_new_key()).await;
@@ -150,10 +206,11 @@ async fn a_new_key_is_picked_up_by_one_fetch_however_many_ask() {
     let token = by_new_key();
     tokio::join!(bridge.accepts(&token), bridge.accepts(&token), bridge.accepts(&token));
     assert_eq!(provider.asked(), 2);
-    // Within the wait: a second unknown id is refused at once, a known one is not held up.
+    // Within the wait: after a second unknown id others are refused at once, a known one is not held up.
     bridge.refuses(&by_unknown_key(1), Reason::UnknownKey).await;
+    bridge.refuses(&by_unknown_key(2), Reason::KeysUnavailable).await;
     bridge.accepts(&token).await;
-    assert_eq!(provider.asked(), 2);
+    assert_eq!(provider.asked(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,9 +320,10 @@ async fn an_unknown_key_while_the_provider_is_down_is_not_held_against_the_token
     let bridge = bridge(&config(), &provider);
     signed_in(&bridge).await;
     provider.says(Says::Status(503));
-    bridge.refuses(&by_new_key(), Reason::KeysUnavailable).await;
-    bridge.refuses(&by_new_key(), Reason::KeysUnavailable).await;
-    assert_eq!(provider.asked(), 2);
+    for _ in 0..5 {
+        bridge.refuses(&by_new_key(), Reason::KeysUnavailable).await;
+    }
+    assert_eq!(provider.asked(), 3, "the first fetch and two more");
 }
 
 #[tokio::test(start_paused = true)]

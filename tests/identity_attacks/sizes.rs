@@ -35,6 +35,7 @@ fn session_token(vars: &[(&str, String)], origin: bool) -> usize {
         entry: "cognito".into(),
         issuer: ScopeKey::new(ScopeKind::Issuer, ISSUER),
         family: Some(ScopeKey::family(ISSUER, SUBJECT)),
+        player: None,
         tenant: None,
         proven_unix: NOW,
         mapping_version: if vars.is_empty() { 0 } else { u32::MAX },

@@ -7,7 +7,7 @@ mod expiring;
 mod renewal;
 mod return_to;
 
-use super::{Client, Services, authenticate, revocation};
+use super::{Client, Services, authenticate};
 use crate::{
     audit::Event,
     clock::{Clock, Entropy},
@@ -343,7 +343,7 @@ async fn verified(
 ) -> Result<VerifiedIdentity, Error> {
     let expected = Expected { entry: &provider.entry, nonce };
     let identity = services.verifier.verify_expecting(id_token, expected).await;
-    let identity = identity.inspect_err(|refusal| revocation::record_refusal(services, client, refusal))?;
+    let identity = identity.inspect_err(|refusal| services.note_refusal(refusal, client.address))?;
     let refused_at = |step: Step, why| {
         let (entry, step) = (Some(identity.entry.clone()), step.as_str());
         services.audit.record(Event::IdentityRefused { entry, step, address: client.address });

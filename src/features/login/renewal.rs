@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     features::{Client, Services, revocation},
     identity::{
+        ScopeKey,
         login::{LoginProvider, ProviderError},
         session::SessionClaims,
     },
@@ -56,7 +57,8 @@ pub(super) async fn keep(
     let token_id = claims.token_id.ok_or_else(|| Error::internal(STORE_FAILED, "a session without an id"))?;
     let row = row(services, provider, claims.user_id, token_id, subject, token)?;
     let most = services.login.settings.max_sign_ins_per_user;
-    let dropped = services.store.put_provider_session(row, most).await;
+    let scopes = claims.origin.iter().flat_map(|origin| origin.scopes()).map(ScopeKey::to_u128).collect();
+    let dropped = services.store.put_provider_session(row, scopes, most).await;
     let dropped = dropped.map_err(|error| error.into_error(STORE_FAILED))?;
     match dropped.is_empty() {
         true => Ok(()),
@@ -139,8 +141,8 @@ async fn ask_and_keep(services: &Services, client: &Client, kept: ProviderSessio
     let (_, provider) = login.provider(Some(&kept.client))?;
     match ask(services, client, provider, &kept).await {
         Ok(renewed) => {
-            let stored = services.store.put_provider_session(renewed, login.settings.max_sign_ins_per_user).await;
-            stored.map(drop).map_err(|error| error.into_error(STORE_FAILED))
+            let stored = services.store.renew_provider_session(renewed).await;
+            stored.map_err(|error| error.into_error(STORE_FAILED))
         }
         Err(Trouble::Over) => {
             let chain = (kept.token_id, kept.expires_unix);

@@ -64,15 +64,14 @@ impl Plan {
             [("entry", entry), ("subject", subject)] => {
                 let players = services.verifier.named(entry, subject).ok_or_else(no_entry)?;
                 let plan = Self::group(ScopeKind::Subject, players.iter().map(|named| named.key).collect());
-                Ok(Self { players, ..plan })
+                Ok(Self { players: players.into_iter().collect(), ..plan })
             }
             [("entry", entry), ("family", family)] => {
-                let issuers = services.verifier.issuers_of(entry).ok_or_else(no_entry)?;
-                let keys = issuers.iter().map(|issuer| ScopeKey::family(issuer, family)).collect();
-                Ok(Self::group(ScopeKind::Family, keys))
+                let keys = services.verifier.families_of(entry, family).ok_or_else(no_entry)?;
+                Ok(Self::group(ScopeKind::Family, keys.into_iter().collect()))
             }
             [("family", family), ("issuer", issuer)] => {
-                Ok(Self::group(ScopeKind::Family, vec![ScopeKey::family(issuer, family)]))
+                Ok(Self::group(ScopeKind::Family, vec![services.verifier.family_at(issuer, family)]))
             }
             [("issuer", name)] => Ok(Self::named_group(ScopeKind::Issuer, name)),
             [("tenant", name)] => Ok(Self::named_group(ScopeKind::Tenant, name)),
@@ -114,7 +113,8 @@ impl Plan {
             revoke(services, users.iter().map(|user_id| services.tokens.user_now(*user_id)).collect()).await?;
         }
         let of_users: usize = users.iter().map(|user_id| close_sockets_of(services, *user_id)).sum();
-        let by_group = self.scopes.iter().any(|(kind, _)| *kind != ScopeKind::Subject);
+        let by_group = self.scopes.iter().any(|(kind, _)| *kind != ScopeKind::Subject)
+            || self.players.iter().any(|named| named.in_sessions);
         let of_groups = match by_group {
             true => services.realtime.close_revoked(|claims| services.tokens.is_ended(claims)).await,
             false => 0,

@@ -75,7 +75,10 @@ impl EventRefused {
 async fn act(services: &Services, kind: EventKind, event: &VerifiedEvent) -> Result<(), EventRefused> {
     let scopes: Vec<_> = event.ends.iter().map(|ends| scope(services, ends, event.issued_at)).collect();
     let failed = EventRefused::Later;
-    let ends_family = event.ends.iter().any(|ends| matches!(ends, Ends::Family(_)));
+    let ends_group = event.ends.iter().any(|ends| match ends {
+        Ends::Family(_) => true,
+        Ends::Player(named) => named.in_sessions,
+    });
     if !scopes.is_empty() {
         revoke(services, scopes).await.map_err(failed)?;
     }
@@ -89,7 +92,7 @@ async fn act(services: &Services, kind: EventKind, event: &VerifiedEvent) -> Res
     rest.push(services.tokens.event_taken(event.key, event.forget_at));
     revoke(services, rest).await.map_err(failed)?;
     let mut sockets: usize = users.iter().map(|user_id| close_sockets_of(services, *user_id)).sum();
-    if ends_family {
+    if ends_group {
         sockets += services.realtime.close_revoked(|claims| services.tokens.is_ended(claims)).await;
     }
     write_down(services, kind, event, sockets);

@@ -151,14 +151,8 @@ pub(super) fn still_counts(
     let Some(identity) = identity.filter(|identity| services.tokens.refuses_identity(identity)) else { return Ok(()) };
     let (entry, issuer) = (Some(identity.entry.clone()), Some(identity.issuer.clone()));
     let refusal = Refusal { reason: Reason::Revoked, entry, issuer };
-    record_refusal(services, client, &refusal);
+    services.note_refusal(&refusal, client.address);
     Err(refusal.into())
-}
-
-/// Writes down that an identity token is refused which no hook has seen.
-pub(super) fn record_refusal(services: &Services, client: &Client, refusal: &Refusal) {
-    let (entry, step) = (refusal.entry.clone(), refusal.step().as_str());
-    services.audit.record(Event::IdentityRefused { entry, step, address: client.address });
 }
 
 /// Seconds that an identity token can be good for, over all trust entries.
@@ -223,6 +217,9 @@ pub(super) async fn forget_expired(services: &Services) {
     services.throttle.purge();
     if let Err(error) = services.store.purge_refresh_chains(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "ended refresh chains cannot be removed from the store");
+    }
+    if let Err(error) = services.store.purge_provider_sessions(services.clock.unix_seconds()).await {
+        tracing::warn!(%error, "refresh tokens of identity providers for ended sessions cannot be removed from the store");
     }
     if let Err(error) = services.store.purge_token_uses(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "uses of expired identity tokens cannot be removed from the store");

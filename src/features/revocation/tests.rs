@@ -148,6 +148,7 @@ async fn a_group_of_sessions_ends_together_and_only_those_that_exist() {
         entry: "pool".into(),
         issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
         family: Some(ScopeKey::family("https://issuer.example", family)),
+        player: None,
         tenant: Some(tenant.into()),
         proven_unix: NOW,
         mapping_version: 0,

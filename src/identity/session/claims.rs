@@ -1,7 +1,7 @@
 //! The claims of session and refresh tokens: `tid, uid, usn, vrs, exp, iat`, in this order (spec/auth-and-accounts.md section 3).
 
 use super::origin::{Origin, Written};
-use crate::identity::Tenant;
+use crate::identity::{RESERVED_VARS, Tenant};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -19,7 +19,7 @@ pub struct SessionClaims {
     pub user_id: Uuid,
     /// The username when the token was issued.
     pub username: Arc<str>,
-    /// Session variables.
+    /// Session variables. Those that begin with [`RESERVED_VARS`] count only beside an origin.
     pub vars: Arc<BTreeMap<String, String>>,
     /// The id that all tokens of the chain share. `None`: a foreign token without one, or with one that is no UUID.
     pub token_id: Option<Uuid>,
@@ -171,12 +171,17 @@ pub(super) fn read(payload: &[u8], signature: [u8; 32], lifetime: i64) -> Result
         Some(written) => Some(Arc::new(written.read().ok_or(TokenRefusal::Claims)?)),
         None => None,
     };
+    let mut vars = raw.vars.unwrap_or_default();
+    if origin.is_none() {
+        // Another server with our key, or we ourselves before there was a bridge, let clients write any name.
+        vars.retain(|name, _| !name.starts_with(RESERVED_VARS));
+    }
     Ok(SessionClaims {
         user_id,
         origin,
         tenant: Tenant::NONE,
         username: Arc::from(raw.username.map_or(Cow::Borrowed(""), |text| text.0)),
-        vars: Arc::new(raw.vars.unwrap_or_default()),
+        vars: Arc::new(vars),
         token_id: raw.token_id.and_then(|text| Uuid::try_parse(&text.0).ok()),
         expires_unix,
         issued_unix: raw.issued.unwrap_or_else(|| expires_unix.saturating_sub(lifetime)),

@@ -72,7 +72,7 @@ pub struct RefreshToken {
 }
 
 /// What the next pair of a refresh chain is to say. Token id, user and time of issue are those of the chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Renewal<'a> {
     /// The chain.
     pub chain: &'a SessionClaims,
@@ -198,8 +198,7 @@ impl SessionTokens {
         self.0.session.key_set()
     }
 
-    /// Whether the session token of such a session is short enough, before there is one. Others than the username of a new
-    /// account are not known yet at a sign-in: give none there.
+    /// Whether the session token of such a session is short enough, before there is one.
     ///
     /// # Errors
     /// How long it would be.

@@ -132,10 +132,7 @@ impl DenyList {
         if order.is_some_and(|order| order >= self.latest_scope.load(Ordering::Acquire)) {
             return false;
         }
-        let ended = |key: ScopeKey| self.scopes.get(&key).is_some_and(|scope| scope.denies(claims, order));
-        ended(origin.issuer)
-            || origin.family.is_some_and(ended)
-            || origin.tenant.as_deref().is_some_and(|tenant| ended(ScopeKey::new(ScopeKind::Tenant, tenant)))
+        origin.scopes().any(|key| self.scopes.get(&key).is_some_and(|scope| scope.denies(claims, order)))
     }
 
     pub(super) fn holds(&self, kind: Kind, token_id: Uuid) -> bool {

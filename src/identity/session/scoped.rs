@@ -25,12 +25,12 @@ impl SessionTokens {
             return false;
         }
         let issued = identity.issued_at.unwrap_or(i64::MIN);
-        // Events name a player by the claim `sub`, whatever claim the entry makes accounts of.
-        let subject = identity.claims.get("sub").and_then(serde_json::Value::as_str).unwrap_or(&identity.subject);
+        // Events name a player by the claim `sub`; an admin may name one by what the account is made of.
         let keys = [
-            Some(ScopeKey::subject(&identity.issuer, subject)),
+            Some(ScopeKey::subject(&identity.namespace, identity.sub())),
+            Some(ScopeKey::subject(&identity.namespace, &identity.subject)),
             Some(ScopeKey::new(ScopeKind::Issuer, &identity.issuer)),
-            identity.family.as_deref().map(|family| ScopeKey::family(&identity.issuer, family)),
+            identity.family_key(),
             identity.tenant.as_deref().map(|tenant| ScopeKey::new(ScopeKind::Tenant, tenant)),
         ];
         keys.into_iter().flatten().any(|key| self.0.denied.ended_at(key).is_some_and(|at| issued <= at))

@@ -62,7 +62,11 @@ impl SigningKeys {
         for (index, named) in config.signing_keys.iter().enumerate() {
             let refused = |what| ConfigError::new(format!("session.signing_keys[{index}].file"), what);
             let (pair, public) = pem::read(&named.file).map_err(refused)?;
-            keys.push(Key::new(pair, &public, named.not_before_unix).map_err(refused)?);
+            let key = Key::new(pair, &public, named.not_before_unix).map_err(refused)?;
+            if keys.iter().any(|known: &Key| known.header == key.header) {
+                return Err(refused("allowed is each key once".to_owned()));
+            }
+            keys.push(key);
         }
         if keys.is_empty() {
             let refused = |what| ConfigError::new("session.signing_keys", what);
@@ -94,8 +98,18 @@ impl Published {
 
     /// The key that signs: of those that may, the one that has begun last.
     fn current(&self, now: i64) -> Option<(&Key, &Pair)> {
-        let ours = self.keys.iter().filter(|key| key.algorithm == self.algorithm && key.not_before_unix <= now);
-        ours.filter_map(|key| Some((key, key.pair.as_ref()?))).max_by_key(|(key, _)| key.not_before_unix)
+        self.private().filter(|(key, _)| key.not_before_unix <= now).max_by_key(|(key, _)| key.not_before_unix)
+    }
+
+    /// As [`Published::current`], and the first of all for a clock that was set back behind the beginning of each: at the start
+    /// there was one.
+    fn current_or_first(&self, now: i64) -> Option<(&Key, &Pair)> {
+        self.current(now).or_else(|| self.private().min_by_key(|(key, _)| key.not_before_unix))
+    }
+
+    fn private(&self) -> impl Iterator<Item = (&Key, &Pair)> {
+        let ours = self.keys.iter().filter(|key| key.algorithm == self.algorithm);
+        ours.filter_map(|key| Some((key, key.pair.as_ref()?)))
     }
 }
 
@@ -169,7 +183,7 @@ impl SessionKeys {
     /// The token that carries `payload`. `now` in seconds since 1970.
     pub(super) fn sign(&self, payload: &str, now: i64) -> String {
         let Some(published) = &self.signing.0 else { return self.shared.sign(payload) };
-        let Some((key, pair)) = published.current(now) else { return String::new() };
+        let Some((key, pair)) = published.current_or_first(now) else { return String::new() };
         let mut token = String::with_capacity(key.header.len() + payload.len() * 4 / 3 + SIGNATURE_LENGTH + 5);
         token.push_str(&key.header);
         token.push('.');

@@ -185,8 +185,28 @@ fn keys_take_turns_by_time_and_old_ones_go_on_verifying() {
     config.signing_keys = vec![named(&old, 0), named(&other, 0), named(&new, NOW + 11)];
     let error = SigningKeys::load(&config, dir.path(), NOW + 10).err().unwrap();
     assert!(error.to_string().contains("not_before_unix"), "nothing may sign yet: {error}");
+    config.signing_keys = vec![named(&old, 0), named(&new, 5), named(&new, 9)];
+    let error = SigningKeys::load(&config, dir.path(), NOW).err().unwrap();
+    assert_eq!(error.to_string(), "session.signing_keys[2].file: allowed is each key once");
     config.signing_keys = vec![named(&dir.path().join("none"), 0)];
     assert_eq!(SigningKeys::load(&config, dir.path(), NOW).err().unwrap().path, "session.signing_keys[0].file");
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_leave_us_without_a_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(Signing::EdDSA);
+    let named =
+        |name, not_before_unix| SigningKey { file: key_file(dir.path(), name, Signing::EdDSA), not_before_unix };
+    config.signing_keys = vec![named("first", NOW), named("second", NOW + 10)];
+    let (signing, clock) = (SigningKeys::load(&config, dir.path(), NOW).unwrap(), Clock::manual(NOW));
+    let tokens = SessionTokens::signed(&whole(&config), signing, clock.clone(), Entropy::seeded(5));
+    let header = |pair: TokenPair| pair.token.split('.').next().unwrap().to_owned();
+    let first = header(issue(&tokens));
+    clock.advance_seconds(-3_600);
+    let pair = issue(&tokens);
+    assert!(tokens.verify_session(&pair.token).is_ok());
+    assert_eq!(header(pair), first);
 }
 
 #[test]

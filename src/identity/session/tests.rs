@@ -98,6 +98,18 @@ fn payloads_that_nakama_accepts() {
 }
 
 #[test]
+fn variables_of_an_identity_count_only_beside_one() {
+    let exp = NOW + 60;
+    let vars = r#"{"idp.role":"admin","rank":"gold"}"#;
+    let bare = judged(&format!(r#"{{"uid":"{USER}","exp":{exp},"vrs":{vars}}}"#)).unwrap();
+    assert_eq!(bare.vars.keys().collect::<Vec<_>>(), ["rank"], "a Nakama with our key lets clients write any name");
+    let issuer = ScopeKey::new(ScopeKind::Issuer, "i");
+    let idn = format!(r#"{{"ent":"pool","iss":"{issuer}","at":{NOW},"ver":1}}"#);
+    let bridged = judged(&format!(r#"{{"uid":"{USER}","exp":{exp},"vrs":{vars},"idn":{idn}}}"#)).unwrap();
+    assert_eq!(bridged.vars["idp.role"], "admin");
+}
+
+#[test]
 fn payloads_that_are_refused() {
     let exp = NOW + 60;
     let claims = [
@@ -326,6 +338,7 @@ fn of_tenant(tenant: Option<&str>) -> (SessionTokens, super::TokenPair) {
         entry: "entry".into(),
         issuer: ScopeKey::new(ScopeKind::Issuer, "https://issuer.example"),
         family: None,
+        player: None,
         tenant: tenant.map(Into::into),
         proven_unix: NOW,
         mapping_version: 0,

@@ -120,8 +120,7 @@ impl Refused {
     }
 
     fn into_response(self) -> Response {
-        // Section 5.2 allows neither quotes nor backslashes in a description.
-        let description = self.description.replace(['"', '\\'], "'");
+        let description: String = self.description.chars().map(described).collect();
         let body = json!({ "error": self.error, "error_description": description });
         let mut response = not_to_be_kept(respond::success(body.to_string().into_bytes()));
         *response.status_mut() = self.status;
@@ -129,6 +128,15 @@ impl Refused {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"kizuna\""));
         }
         response
+    }
+}
+
+/// Section 5.2 allows printable ASCII in a description, without quotes and backslashes; a hook may say more.
+fn described(c: char) -> char {
+    match c {
+        '"' | '\\' => '\'',
+        ' '..='~' => c,
+        _ => '?',
     }
 }
 
@@ -144,4 +152,15 @@ fn invalid_request(description: &str) -> Refused {
 fn not_to_be_kept(mut response: Response) -> Response {
     response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_printable_ascii_whatever_a_hook_says() {
+        let said: String = "No \"entry\"\n\u{2013} z\u{fc} \\".chars().map(described).collect();
+        assert_eq!(said, "No 'entry'?? z? '");
+    }
 }
