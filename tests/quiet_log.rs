@@ -3,7 +3,13 @@
 
 mod common;
 
-use common::{SERVER_KEY, open_socket, process::Process, text};
+use common::{
+    SERVER_KEY,
+    login::{Browser, NATIVE, VERIFIER, challenge_of, give_name, query},
+    open_socket,
+    process::Process,
+    text,
+};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -166,6 +172,35 @@ async fn no_credential_is_in_the_log_at_any_level() {
     assert!(by_token.is_ok(), "by token");
     assert_eq!(open_socket(http, &format!("token={forged}"), &[]).await.err().expect("forged").0, 401);
     assert_eq!(open_socket(http, &format!("token={token}&format=x"), &[]).await.err().expect("malformed").0, 400);
+
+    // The sign-in page, a device, and other servers' calls.
+    let challenge = challenge_of(secrets.keep("verifier", VERIFIER).as_str());
+    let begin =
+        format!("http://{http}/bridge/login?return_to={NATIVE}&state=state-of-this-test&code_challenge_method=S256");
+    let mut browser = Browser::new();
+    let asked = browser.get(&format!("{begin}&code_challenge={challenge}")).await.location.expect("the provider");
+    secrets.keep("cookie", browser.cookie.as_deref().expect("a cookie"));
+    secrets.keep("nonce", &query(&asked, "nonce"));
+    let back = give_name(&mut browser, &asked, "eve").await;
+    secrets.keep("provider's code", &query(&back, "code"));
+    secrets.keep("state", &query(&back, "state"));
+    let returned = browser.get(back.as_str()).await.location.expect("the game");
+    let code = secrets.keep("code", &query(&returned, "code"));
+    let (status, session) =
+        call(http, "/bridge/session", &server_key, json!({ "code": code, "code_verifier": VERIFIER })).await;
+    assert_eq!(status, 200, "{session}");
+    secrets.token("session token of the page", &session["token"]);
+    secrets.token("refresh token of the page", &session["refresh_token"]);
+    let (status, device) = call(http, "/bridge/device_authorization", &server_key, json!({})).await;
+    assert_eq!(status, 200, "{device}");
+    secrets.keep("user code", text(&device["user_code"]));
+    let device = secrets.keep("device code", text(&device["device_code"]));
+    assert_eq!(call(http, "/bridge/session", &server_key, json!({ "device_code": device })).await.0, 400);
+    let nobody = json!({ "user_id": "00000000-0000-0000-0000-000000000001" });
+    for (key, status) in [("admin-key-of-this-test", 200), ("another-key-of-this-test", 401)] {
+        let key = secrets.keep("admin key", key);
+        assert_eq!(call(http, "/bridge/revoke", &format!("Bearer {key}"), nobody.clone()).await.0, status);
+    }
 
     // The end of it all.
     let logout = json!({ "token": token, "refresh_token": refresh });

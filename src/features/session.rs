@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 const REFUSED: &str = "Refresh token invalid or expired.";
 /// The variable in which a client presents an identity token at refresh. It is taken out, and never part of a session.
 pub const IDENTITY_TOKEN: &str = "idp.token";
+const IDENTITY_REFUSED: &str = "Identity token refused.";
 const REFRESH_FAILED: &str = "Error refreshing the session.";
 
 /// Whom the Bearer token of a request stands for: the one judgement for HTTP, `/ws` and RPC.
@@ -50,6 +51,31 @@ pub async fn session_refresh(
         services.audit.record(Event::RefreshRefused { user_id: None, why: reason.as_str(), address: client.address });
         Error::unauthenticated(REFUSED)
     })?;
+    refreshed(services, client, &presented, request.vars).await.inspect_err(|error| {
+        let Some(why) = why_refused(error) else { return };
+        let user_id = Some(presented.claims.user_id);
+        services.audit.record(Event::RefreshRefused { user_id, why, address: client.address });
+    })
+}
+
+/// The reason in a word, for the audit log; `None` where it is not the session's.
+fn why_refused(error: &Error) -> Option<&'static str> {
+    match error.code() {
+        // Written down already, with what was wrong with that token.
+        Code::Unauthenticated if error.message() == IDENTITY_REFUSED => None,
+        Code::Unauthenticated => Some("not_renewed"),
+        Code::PermissionDenied => Some("not_admitted"),
+        Code::NotFound => Some("no_account"),
+        _ => None,
+    }
+}
+
+async fn refreshed(
+    services: &Services,
+    client: &Client,
+    presented: &RefreshToken,
+    mut wanted: BTreeMap<String, String>,
+) -> Result<api::Session, Error> {
     let chain = &presented.claims;
     let found = services.store.find_login(Identifier::Id(chain.user_id));
     let login = found
@@ -59,16 +85,15 @@ pub async fn session_refresh(
         return Err(Error::permission_denied("User account banned."));
     }
     tenancy::admit(services, chain.user_id, chain.tenant).await?;
-    not_reused(services, &presented).await?;
-    let mut wanted = request.vars;
+    not_reused(services, presented).await?;
     let proof = represented(services, client, chain, wanted.remove(IDENTITY_TOKEN)).await?;
     let renewed = proof.as_ref().map(|identity| renewed(services, chain, identity));
     let origin = renewed.as_ref().or(chain.origin.as_deref());
     not_too_old(services, chain.issued_unix, origin)?;
-    login::renew(services, chain).await?;
+    login::renew(services, client, chain).await?;
     let vars = vars_at_refresh(services, chain, wanted, proof.as_ref())?;
     fits(services, &login.username, &vars, origin)?;
-    let generation = rotate(services, &presented).await?;
+    let generation = rotate(services, presented).await?;
     revocation::keep_revoked(services, chain).await?;
     let pair = services.tokens.renew(Renewal { chain, generation, username: &login.username, vars: &vars, origin });
     note_length(services, &pair, origin)?;
@@ -119,7 +144,7 @@ async fn represented(
         tracing::debug!(entry = &*identity.entry, why, "a refresh is refused for its identity token");
         let user_id = Some(chain.user_id);
         services.audit.record(Event::RefreshRefused { user_id, why, address: client.address });
-        Error::unauthenticated("Identity token refused.")
+        Error::unauthenticated(IDENTITY_REFUSED)
     };
     if identity.tenant.as_deref() != origin.tenant.as_deref() {
         return Err(another("another_tenant"));

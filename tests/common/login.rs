@@ -8,7 +8,10 @@ use super::{
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use kizuna::config::{Audience, AudienceClaim, Config, KeySource, LoginClient, TokenType, TrustEntry};
+use kizuna::{
+    clock::{Clock, Entropy},
+    config::{Audience, AudienceClaim, Config, KeySource, LoginClient, TokenType, TrustEntry},
+};
 use parking_lot::Mutex;
 use reqwest::{Client, Url, redirect::Policy};
 use serde_json::{Value, json};
@@ -188,4 +191,51 @@ impl Provider {
         let form = |received: &Received| Url::parse(&format!("http://form/?{}", text(&received.body))).expect("a form");
         self.web.received().iter().filter(|received| received.head.starts_with("POST /token ")).map(form).collect()
     }
+}
+
+/// A server with the development provider, and a clock in the test's hand.
+pub async fn with_dev_provider() -> (TestServer, Clock) {
+    let clock = Clock::manual(Clock::system().unix_seconds());
+    let time = clock.clone();
+    let change = |config: &mut Config| {
+        config.dev_provider.enabled = true;
+        config.login.return_to.push(PAGE.into());
+        config.session.refresh_token_expiry_sec = 86_400;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = TestServer::start_built(folder, change, |server| server.with_time(time, Entropy::system())).await;
+    (server, clock)
+}
+
+/// Gives a name on the development provider's page: where it sends the browser.
+pub async fn give_name(browser: &mut Browser, asked: &Url, user: &str) -> Url {
+    let mut form: Vec<_> = asked.query_pairs().into_owned().collect();
+    form.push(("user".into(), user.into()));
+    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let origin = asked.origin().ascii_serialization();
+    let seen = browser.post(&format!("{origin}/authorize"), &origin, &form).await;
+    assert_eq!(seen.status, 303, "{}", seen.body);
+    seen.location.expect("a redirect")
+}
+
+/// From the game's wish to the address that the browser ends at.
+pub async fn sign_in(server: &TestServer, return_to: &str, user: &str) -> Url {
+    let mut browser = Browser::new();
+    let asked = browser.begin(server, return_to).await;
+    let back = give_name(&mut browser, &asked, user).await;
+    let seen = browser.get(back.as_str()).await;
+    assert_eq!((seen.status, &browser.cookie), (303, &None), "{}", seen.body);
+    seen.location.expect("a redirect")
+}
+
+pub async fn session_of(server: &TestServer, user: &str) -> Value {
+    let code = query(&sign_in(server, NATIVE, user).await, "code");
+    let (status, session) = redeem(server, &code, VERIFIER).await;
+    assert_eq!(status, 200, "{session}");
+    session
+}
+
+pub async fn refresh(server: &TestServer, session: &Value) -> (u16, Value) {
+    let body = json!({ "token": session["refresh_token"] });
+    server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body).await
 }

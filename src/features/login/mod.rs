@@ -9,11 +9,12 @@ mod return_to;
 
 use super::{Client, Services, authenticate};
 use crate::{
+    audit::Event,
     clock::{Clock, Entropy},
     config::{self, Config, ConfigError, LoginClient, Secret},
     error::Error,
     identity::{
-        Expected, VerifiedIdentity,
+        Expected, Step, VerifiedIdentity,
         login::{Asked, LoginProvider, ProviderError, ProviderTokens, Sealer},
     },
     telemetry::KindLabels,
@@ -253,9 +254,9 @@ async fn begin_for(services: &Services, client: Option<&str>, goal: Goal) -> Res
 /// # Errors
 /// 400 for an answer that belongs to no sign-in of this browser; nobody is sent anywhere then. Any later fault, too, when a device
 /// waits; a game is told of it where it wants the player to return.
-pub async fn finish(services: &Services, answer: Answered<'_>) -> Result<Landing, Error> {
+pub async fn finish(services: &Services, client: &Client, answer: Answered<'_>) -> Result<Landing, Error> {
     let pending = pending_of(services, answer)?;
-    let proof = proven(services, &pending, answer).await;
+    let proof = proven(services, client, &pending, answer).await;
     count(services, if proof.is_ok() { "proven" } else { "failed" });
     match &pending.goal {
         Goal::Device { user_code } => {
@@ -305,7 +306,7 @@ fn unsealed(login: &Login, cookie: Option<&str>) -> Option<Pending> {
     serde_json::from_slice(&login.cookies.open(&sealed, b"").ok()?).ok()
 }
 
-async fn proven(services: &Services, pending: &Pending, answer: Answered<'_>) -> Result<Proof, Error> {
+async fn proven(services: &Services, client: &Client, pending: &Pending, answer: Answered<'_>) -> Result<Proof, Error> {
     let login = &services.login;
     let (place, provider) = login.provider(Some(&pending.provider))?;
     // Another provider's answer ends here, before its code goes to this one (RFC 9207 section 2.4).
@@ -327,7 +328,7 @@ async fn proven(services: &Services, pending: &Pending, answer: Answered<'_>) ->
         ProviderError::Unavailable(_) => unavailable(error),
     })?;
     let id_token = id_token.ok_or_else(|| refused("it gives no ID token"))?;
-    let identity = verified(services, provider, &id_token, Some(&pending.nonce)).await?;
+    let identity = verified(services, client, provider, &id_token, Some(&pending.nonce)).await?;
     Ok(Proof { identity, refresh_token, provider: place })
 }
 
@@ -335,14 +336,21 @@ async fn proven(services: &Services, pending: &Pending, answer: Answered<'_>) ->
 /// sign-in has a nonce; a renewal has none.
 async fn verified(
     services: &Services,
+    client: &Client,
     provider: &LoginProvider,
     id_token: &str,
     nonce: Option<&str>,
 ) -> Result<VerifiedIdentity, Error> {
     let expected = Expected { entry: &provider.entry, nonce };
-    let identity = services.verifier.verify_expecting(id_token, expected).await?;
+    let identity = services.verifier.verify_expecting(id_token, expected).await;
+    let identity = identity.inspect_err(|refusal| services.note_refusal(refusal, client.address))?;
+    let refused_at = |step: Step, why| {
+        let (entry, step) = (Some(identity.entry.clone()), step.as_str());
+        services.audit.record(Event::IdentityRefused { entry, step, address: client.address });
+        refused(why)
+    };
     if *identity.issuer != *provider.issuer {
-        return Err(refused("its ID token is another issuer's, or of another kind"));
+        return Err(refused_at(Step::Issuer, "its ID token is another issuer's, or of another kind"));
     }
     let ours = |value: &serde_json::Value| value.as_str() == Some(&provider.client_id);
     let (for_us, alone) = match identity.claims.get("aud") {
@@ -352,7 +360,7 @@ async fn verified(
     };
     let party = identity.claims.get("azp").map(ours);
     if !for_us || party == Some(false) || (party.is_none() && !alone) {
-        return Err(refused("its ID token is for another client"));
+        return Err(refused_at(Step::Client, "its ID token is for another client"));
     }
     Ok(identity)
 }

@@ -6,7 +6,7 @@ use crate::{
     clock::Entropy,
     config::{self, ConfigError, Secret, write_private},
     error::Error,
-    features::{Services, revocation},
+    features::{Client, Services, revocation},
     identity::{
         ScopeKey,
         login::{LoginProvider, ProviderError},
@@ -96,7 +96,7 @@ fn row(
 /// # Errors
 /// 401 when the provider has ended it; the session is over then. 503 while the provider cannot be asked for longer than
 /// `login.renew_grace_sec`.
-pub async fn renew(services: &Services, chain: &SessionClaims) -> Result<(), Error> {
+pub async fn renew(services: &Services, client: &Client, chain: &SessionClaims) -> Result<(), Error> {
     let login = &services.login;
     let (Some(token_id), Some(_)) = (chain.token_id, &chain.origin) else { return Ok(()) };
     if !login.providers.iter().any(|provider| provider.renew) {
@@ -109,10 +109,10 @@ pub async fn renew(services: &Services, chain: &SessionClaims) -> Result<(), Err
     let Some(kept) = due(services, chain, token_id)? else { return Ok(()) };
     // In a task of its own: a client that goes away meanwhile must not take the provider's next refresh token with it, when the
     // one that is kept has been spent. There are no more such tasks than turns.
-    let services = services.clone();
+    let (services, client) = (services.clone(), *client);
     let asking = tokio::spawn(async move {
         let _turn = turn;
-        ask_and_keep(&services, kept).await
+        ask_and_keep(&services, &client, kept).await
     });
     asking.await.unwrap_or_else(|error| Err(Error::internal(STORE_FAILED, error)))
 }
@@ -136,10 +136,10 @@ fn every(login: &Login) -> i64 {
     i64::try_from(login.settings.renew_every_sec).unwrap_or(i64::MAX)
 }
 
-async fn ask_and_keep(services: &Services, kept: ProviderSession) -> Result<(), Error> {
+async fn ask_and_keep(services: &Services, client: &Client, kept: ProviderSession) -> Result<(), Error> {
     let login = &services.login;
     let (_, provider) = login.provider(Some(&kept.client))?;
-    match ask(services, provider, &kept).await {
+    match ask(services, client, provider, &kept).await {
         Ok(renewed) => {
             let stored = services.store.renew_provider_session(renewed).await;
             stored.map_err(|error| error.into_error(STORE_FAILED))
@@ -164,7 +164,12 @@ enum Trouble {
     Later(Error),
 }
 
-async fn ask(services: &Services, provider: &LoginProvider, row: &ProviderSession) -> Result<ProviderSession, Trouble> {
+async fn ask(
+    services: &Services,
+    client: &Client,
+    provider: &LoginProvider,
+    row: &ProviderSession,
+) -> Result<ProviderSession, Trouble> {
     let opened = services.login.stored.open(&row.sealed, row.user_id.as_bytes()).ok();
     let kept = opened.and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
     // Another key than the one it was encrypted by: without its refresh token the session cannot be renewed.
@@ -176,7 +181,7 @@ async fn ask(services: &Services, provider: &LoginProvider, row: &ProviderSessio
     })?;
     if let Some(id_token) = &tokens.id_token {
         // OpenID Connect Core 1.0 section 12.2: the same issuer, subject and audience.
-        let identity = verified(services, provider, id_token, None).await.map_err(|error| {
+        let identity = verified(services, client, provider, id_token, None).await.map_err(|error| {
             if error.code() == kizuna_protocol::code::Code::Unavailable { Trouble::Later(error) } else { Trouble::Over }
         })?;
         if identity.subject != subject {

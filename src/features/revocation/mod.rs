@@ -148,14 +148,10 @@ pub(super) fn still_counts(
     client: &Client,
     identity: Option<&VerifiedIdentity>,
 ) -> Result<(), Error> {
-    match identity.filter(|identity| services.tokens.refuses_identity(identity)) {
-        None => Ok(()),
-        Some(identity) => {
-            let refusal = services.verifier.refuse(identity, Reason::Revoked);
-            services.note_refusal(&refusal, client.address);
-            Err(refusal.into())
-        }
-    }
+    let Some(identity) = identity.filter(|identity| services.tokens.refuses_identity(identity)) else { return Ok(()) };
+    let refusal = services.verifier.refuse(identity, Reason::Revoked);
+    services.note_refusal(&refusal, client.address);
+    Err(refusal.into())
 }
 
 /// Seconds that an identity token can be good for, over all trust entries.

@@ -57,7 +57,7 @@ pub(super) fn callback(call: OwnCall<'_>) -> OwnAnswer<'_> {
                 iss: query.get("iss"),
                 cookie: cookie(&call),
             };
-            login::finish(call.services, answer).await
+            login::finish(call.services, &call.client, answer).await
         };
         let mut answer = for_browser(
             &call,
