@@ -91,8 +91,9 @@ async fn a_refresh_presents_the_identity_once_more_where_the_entry_asks_for_it()
 
     let log = std::fs::read_to_string(server.stop().await.path().join("audit.log")).expect("the audit log");
     for (refusal, times) in [
-        (r#""event":"identity_refused","step":"expiry""#, 1),
-        (r#""event":"identity_refused","step":"format""#, 2),
+        (r#""event":"identity_refused""#, 3),
+        (r#""step":"expiry""#, 1),
+        (r#""step":"format""#, 2),
         (r#""event":"refresh_refused""#, 2),
         (r#""why":"another_player""#, 2),
     ] {
