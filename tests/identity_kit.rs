@@ -5,7 +5,7 @@ mod common;
 use common::{SERVER_KEY, TestServer, text};
 use kizuna::{
     clock::Clock,
-    config::{Identity, KeySource, TrustEntry},
+    config::{Identity, KeySource},
     identity::{Metrics, Verifier},
 };
 use serde::Deserialize;
@@ -39,8 +39,8 @@ fn corpus() -> Corpus {
     serde_json::from_str(&text).expect("the corpus")
 }
 
-/// The entries of `trust.toml`, whose paths are seen from the root of the repository.
-fn trust() -> Vec<TrustEntry> {
+/// What `trust.toml` says; its paths are seen from the root of the repository.
+fn trust() -> Identity {
     #[derive(Deserialize)]
     struct File {
         identity: Identity,
@@ -52,14 +52,13 @@ fn trust() -> Vec<TrustEntry> {
             *path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(&*path);
         }
     }
-    file.identity.trust
+    file.identity
 }
 
 #[tokio::test]
 async fn every_case_ends_at_the_step_that_the_kit_names() {
-    let config = Identity { trust: trust(), ..Identity::default() };
     let verifier: Arc<Verifier> =
-        Verifier::new(&config, &[], Clock::manual(1_790_000_000), Metrics::default()).expect("starts");
+        Verifier::new(&trust(), &[], Clock::manual(1_790_000_000), Metrics::default()).expect("starts");
     let mut faults = Vec::new();
     for case in corpus().cases {
         let (found, subject) = match verifier.verify(&case.token).await {
@@ -75,7 +74,7 @@ async fn every_case_ends_at_the_step_that_the_kit_names() {
 
 #[tokio::test]
 async fn over_the_wire_good_tokens_sign_their_subject_in_and_all_others_get_one_answer() {
-    let server = TestServer::start_with(|config| config.identity.trust = trust()).await;
+    let server = TestServer::start_with(|config| config.identity = trust()).await;
     let corpus = corpus();
     let mut faults = Vec::new();
     for case in &corpus.cases {

@@ -37,13 +37,22 @@ impl Secrets {
 
 async fn call(http: SocketAddr, path: &str, authorization: &str, body: Value) -> (u16, Value) {
     let request = reqwest::Client::new().post(format!("http://{http}{path}")).header("authorization", authorization);
-    let response = request.body(body.to_string()).send().await.expect("an answer");
+    answer(request.body(body.to_string())).await
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.expect("an answer");
     let status = response.status().as_u16();
     let body = response.text().await.expect("a body");
     (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
 }
 
 /// An identity token of the development provider.
+async fn form(http: SocketAddr, path: &str, authorization: &str, form: &str) -> (u16, Value) {
+    let request = reqwest::Client::new().post(format!("http://{http}{path}")).header("authorization", authorization);
+    answer(request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned())).await
+}
+
 async fn identity_token(provider: SocketAddr, user: &str) -> Value {
     let response = reqwest::Client::new()
         .post(format!("http://{provider}/token"))
@@ -67,15 +76,17 @@ async fn no_credential_is_in_the_log_at_any_level() {
         ("KIZUNA_SESSION_REFRESH_ENCRYPTION_KEY", "refresh-key-of-this-test"),
         ("KIZUNA_RUNTIME_HTTP_KEY", "http-key-of-this-test"),
         ("KIZUNA_SOCKET_SERVER_KEY", "server-key-of-this-test"),
-        ("KIZUNA_BRIDGE_ADMIN_KEY", "admin-key-of-this-test-is-long-enough"),
+        ("KIZUNA_BRIDGE_ADMIN_KEY", "admin-key-of-this-test"),
+        ("KIZUNA_SESSION_INTROSPECTION_KEYS", "[\"service-key-of-this-test\"]"),
         // What a library might say is asked for, too.
         ("RUST_LOG", "trace"),
     ];
     let mut server = Process::start(data.path(), &settings);
     let (http, mut secrets) = (server.http, Secrets::default());
-    for (name, value) in &settings[3..7] {
+    for (name, value) in &settings[3..8] {
         secrets.keep(name, value);
     }
+    secrets.keep("service key", "service-key-of-this-test");
     let key = |key: &str| {
         use base64::Engine;
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("{key}:")))
@@ -117,6 +128,28 @@ async fn no_credential_is_in_the_log_at_any_level() {
     let newer = secrets.token("refreshed session token", &refreshed["token"]);
     secrets.token("refreshed refresh token", &refreshed["refresh_token"]);
     assert_eq!(call(http, "/v2/account/session/refresh", &server_key, json!({ "token": token })).await.0, 401);
+
+    let with_identity = json!({ "token": refreshed["refresh_token"], "vars": { "idp.token": identity } });
+    let (status, proved) = call(http, "/v2/account/session/refresh", &server_key, with_identity).await;
+    assert_eq!(status, 200, "{proved}");
+    secrets.token("session token after a new proof", &proved["token"]);
+
+    // The routes for services: exchange, introspection, nonce, an admin's call.
+    let exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&\
+                    subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Ajwt&subject_token=";
+    let (status, granted) = form(http, "/oauth2/token", &server_key, &format!("{exchange}{identity}")).await;
+    assert_eq!(status, 200, "{granted}");
+    secrets.token("exchanged session token", &granted["access_token"]);
+    assert_eq!(form(http, "/oauth2/token", &server_key, &format!("{exchange}{forged}")).await.0, 400);
+    let asked = format!("token={token}");
+    let (status, said) = form(http, "/v2/session/introspect", "Bearer service-key-of-this-test", &asked).await;
+    assert_eq!((status, &said["active"]), (200, &json!(true)));
+    assert_eq!(form(http, "/v2/session/introspect", &bearer, &asked).await.0, 401);
+    let (status, nonce) = call(http, "/bridge/nonce", &server_key, Value::Null).await;
+    assert_eq!(status, 200, "{nonce}");
+    secrets.keep("nonce", text(&nonce["nonce"]));
+    let (status, ended) = call(http, "/bridge/revoke", "Bearer admin-key-of-this-test", json!({ "x": token })).await;
+    assert_eq!(status, 400, "{ended}");
 
     // Sockets: by token, by ticket, by what is neither, and a token in a message.
     let (status, answer) = call(http, "/v2/session/ticket", &bearer, Value::Null).await;
@@ -163,11 +196,6 @@ async fn no_credential_is_in_the_log_at_any_level() {
     secrets.keep("user code", text(&device["user_code"]));
     let device = secrets.keep("device code", text(&device["device_code"]));
     assert_eq!(call(http, "/bridge/session", &server_key, json!({ "device_code": device })).await.0, 400);
-    let nobody = json!({ "user_id": "00000000-0000-0000-0000-000000000001" });
-    for (key, status) in [("admin-key-of-this-test-is-long-enough", 200), ("another-key-of-this-test", 401)] {
-        let key = secrets.keep("admin key", key);
-        assert_eq!(call(http, "/bridge/revoke", &format!("Bearer {key}"), nobody.clone()).await.0, status);
-    }
 
     // The end of it all.
     let logout = json!({ "token": token, "refresh_token": refresh });

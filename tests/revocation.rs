@@ -389,7 +389,7 @@ async fn where_accounts_are_not_made_of_sub_its_events_end_sessions_all_the_same
         assert_eq!(socket.next_close().await, (4402, "session revoked".to_owned()), "{by}");
         assert_eq!(other.ask(json!({ "cid": "1", "ping": {} })).await["cid"], "1", "{by}");
         assert_eq!(world.present(&token("pairwise", "object-1", 10)).await.0, 401, "{by}: an older identity token");
-        let again = sign_in(token("pairwise", "object-1", -1)).await;
+        let again = sign_in(token("pairwise", "object-1", -30)).await;
         assert!(!world.is_good(&victim).await && world.is_good(&friend).await, "{by}");
         assert!(world.is_good(&again).await, "{by}: a later proof counts");
         let refreshed = json!({ "token": again["refresh_token"] });
@@ -413,17 +413,25 @@ async fn an_older_identity_token_cannot_be_linked_either() {
 }
 
 #[tokio::test]
-async fn an_older_identity_token_is_no_proof_at_a_refresh() {
-    let world = World::new().await;
-    assert_eq!(world.push(&world.event_token(ACCOUNT_DISABLED, &json!({}))).await.0, 202);
-    let session = world.sign_in(VICTIM, 4).await;
-    let refresh = |ago: i64| {
-        let vars = json!({ "idp.token": world.identity(VICTIM, ago) });
-        let body = json!({ "token": session["refresh_token"], "vars": vars });
-        world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body)
-    };
-    assert_eq!(refresh(10).await, (401, json!({ "code": 16, "message": "Identity token refused." })));
-    assert_eq!(refresh(3).await.0, 200);
+async fn an_identity_token_from_before_the_end_is_no_proof_at_a_refresh_whether_one_is_asked_for_or_not() {
+    for represent in [false, true] {
+        let world = World::with(|config| config.identity.trust[0].represent_at_refresh = represent).await;
+        assert_eq!(world.push(&world.event_token(ACCOUNT_DISABLED, &json!({}))).await.0, 202);
+        let session = world.sign_in(VICTIM, 4).await;
+        let refresh = |vars: Value| {
+            let body = json!({ "token": session["refresh_token"], "vars": vars });
+            world.server.call("POST", "/v2/account/session/refresh", SERVER_KEY, body)
+        };
+        let proof = |ago: i64| json!({ "idp.token": world.identity(VICTIM, ago) });
+        let refused = (401, json!({ "code": 16, "message": "Identity token refused." }));
+        for ago in [10, 5] {
+            assert_eq!(refresh(proof(ago)).await, refused, "{ago} s old");
+        }
+        assert_eq!(refresh(proof(3)).await.0, 200, "the refusals did not use the refresh token up");
+        // What ends the sessions of everybody from there ends this one; its own refresh is then refused whatever it shows.
+        assert_eq!(world.revoke(json!({ "issuer": ISSUER })).await.0, 200);
+        assert_eq!(refresh(proof(-1)).await.0, 401);
+    }
 }
 
 #[tokio::test]
@@ -589,6 +597,8 @@ async fn what_happened_stands_in_the_audit_log_and_no_token_does() {
     assert_eq!(world.log_out(&logout).await.0, 400);
     assert_eq!(world.push(&event).await.0, 202);
     assert_eq!(world.present(&identity).await.0, 401);
+    let metrics = world.server.metrics().await;
+    assert!(metrics.contains("step=\"revoked\",outcome=\"refused\"} 1"), "{metrics}");
     assert_eq!(world.revoke(json!({ "entry": "pool", "subject": VICTIM, "reason": "cheating" })).await.0, 200);
     assert_eq!(world.server.call("POST", "/bridge/revoke", "Bearer wrong", json!({})).await.0, 401);
     assert!(!world.is_good(&session).await);

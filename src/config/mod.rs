@@ -28,7 +28,7 @@ pub use trust::{
 };
 pub use trust_mapping::{ClaimPath, OMITTED, Overflow, TENANT_BYTES, TenantRule, VarRule, VarType};
 pub use trust_presets::{ExactIssuer, TENANT_PLACEHOLDER};
-pub use trust_rules::{is_loopback, judge_trust, key_set_address, may_fetch, subject_namespaces};
+pub use trust_rules::{MAX_SKEW_SEC, is_loopback, judge_trust, key_set_address, may_fetch, subject_namespaces};
 
 use sections::section;
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,8 @@ use super::{
 };
 use std::net::IpAddr;
 
+/// The most seconds by which a trust entry may let clocks differ.
+pub const MAX_SKEW_SEC: u64 = 300;
 /// Longest issuer name in bytes.
 const MAX_ISSUER_BYTES: usize = 1_024;
 
@@ -70,7 +72,7 @@ fn judge_entry(entry: &TrustEntry, index: usize, allow_loopback_http: bool) -> R
     let parties = entry.authorized_parties.iter().all(|party| !party.is_empty());
     check(parties, index, "authorized_parties", "client ids")?;
     judge_mapping(entry).map_err(|fault| at_entry(index, fault))?;
-    check(entry.skew_sec <= 300, index, "skew_sec", "0 to 300")?;
+    check(entry.skew_sec <= MAX_SKEW_SEC, index, "skew_sec", "0 to 300")?;
     check(entry.max_lifetime_sec >= 1, index, "max_lifetime_sec", "1 or more")
 }
 

@@ -3,17 +3,15 @@
 
 use super::Services;
 use crate::{
-    config::Replay,
+    config::{MAX_SKEW_SEC, Replay},
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext},
+    identity::Reason,
     store::{EarlierUse, TokenUse},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
-
-/// The most by which a trust entry lets clocks differ: so long a token may be good after its `exp`.
-const GREATEST_SKEW_SEC: i64 = 300;
 
 /// What the pair of a sign-in is made from, beside the account and the identity token.
 #[derive(Clone)]
@@ -66,7 +64,8 @@ pub(super) fn of_link(services: &Services, request: &AuthenticateRequest, user_i
         at_unix,
         session: None,
         session_until_unix: at_unix.saturating_add(window(services)),
-        expires_unix: identity.expires_at.saturating_add(GREATEST_SKEW_SEC),
+        // So long a token may be good after its `exp`.
+        expires_unix: identity.expires_at.saturating_add_unsigned(MAX_SKEW_SEC),
         most: config.max_replay_tokens,
     })
 }
@@ -121,7 +120,7 @@ fn window(services: &Services) -> i64 {
 fn refused(services: &Services, context: &HookContext, request: &AuthenticateRequest) -> Error {
     match &request.identity {
         Some(identity) => {
-            let refusal = services.verifier.refuse_replay(identity);
+            let refusal = services.verifier.refuse(identity, Reason::Replayed);
             services.note_refusal(&refusal, context.client_address);
             refusal.into()
         }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 const REFUSED: &str = "Refresh token invalid or expired.";
 /// The variable in which a client presents an identity token at refresh. It is taken out, and never part of a session.
-const IDENTITY_TOKEN: &str = "idp.token";
+pub const IDENTITY_TOKEN: &str = "idp.token";
 const IDENTITY_REFUSED: &str = "Identity token refused.";
 const REFRESH_FAILED: &str = "Error refreshing the session.";
 

@@ -105,7 +105,7 @@ pub(super) fn sign_in(services: &Services, client: &Client) -> Result<(), Error>
 fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & HOUSEHOLD)),
-        four => four,
+        four @ IpAddr::V4(_) => four,
     }
 }
 

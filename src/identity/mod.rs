@@ -20,7 +20,6 @@ mod nonce;
 mod opening;
 mod refresh;
 mod refusal;
-mod replay;
 mod scope;
 pub mod session;
 mod strict_json;

@@ -1,5 +1,6 @@
 //! Why a token is refused: precise for metrics and the debug log, one and the same for the client.
 
+use super::{VerifiedIdentity, Verifier};
 use crate::error::Error;
 use std::{fmt, sync::Arc};
 
@@ -236,6 +237,19 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl Verifier {
+    /// Counts and notes that `identity`, though verified, is refused: for what only the sign-in could find out, since it takes the
+    /// store or the sessions.
+    pub fn refuse(&self, identity: &VerifiedIdentity, reason: Reason) -> Refusal {
+        let refusal =
+            Refusal { reason, entry: Some(Arc::clone(&identity.entry)), issuer: Some(Arc::clone(&identity.issuer)) };
+        self.metrics().refused(&refusal);
+        let step = refusal.step().as_str();
+        tracing::debug!(step, entry = &*identity.entry, reason = %refusal, "identity token refused");
+        refusal
+    }
+}
 
 /// What the client is told: the same for every fault of a token.
 impl From<Refusal> for Error {

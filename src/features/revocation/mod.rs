@@ -13,7 +13,7 @@ use crate::{
     audit::{Event, Source, Target},
     error::Error,
     identity::{
-        Reason, Refusal, VerifiedIdentity,
+        Reason, VerifiedIdentity,
         session::{Full, Kind, Revocation, SessionClaims, SessionTokens},
     },
     lifecycle::Lifecycle,
@@ -148,11 +148,14 @@ pub(super) fn still_counts(
     client: &Client,
     identity: Option<&VerifiedIdentity>,
 ) -> Result<(), Error> {
-    let Some(identity) = identity.filter(|identity| services.tokens.refuses_identity(identity)) else { return Ok(()) };
-    let (entry, issuer) = (Some(identity.entry.clone()), Some(identity.issuer.clone()));
-    let refusal = Refusal { reason: Reason::Revoked, entry, issuer };
-    services.note_refusal(&refusal, client.address);
-    Err(refusal.into())
+    match identity.filter(|identity| services.tokens.refuses_identity(identity)) {
+        None => Ok(()),
+        Some(identity) => {
+            let refusal = services.verifier.refuse(identity, Reason::Revoked);
+            services.note_refusal(&refusal, client.address);
+            Err(refusal.into())
+        }
+    }
 }
 
 /// Seconds that an identity token can be good for, over all trust entries.

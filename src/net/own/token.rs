@@ -23,8 +23,6 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// What may be presented: all three are judged by the trust entries, not by what the client calls them.
 const SUBJECT_TOKENS: [&str; 3] =
     [ACCESS_TOKEN, "urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"];
-/// The variable in which Nakama's refresh takes an identity token.
-const IDENTITY_TOKEN: &str = "idp.token";
 
 /// Why a request is refused (RFC 6749 section 5.2).
 struct Refused {
@@ -88,7 +86,8 @@ async fn refresh(services: &Services, client: &Client, form: &Form<'_>) -> Resul
     if one("scope")?.is_some() {
         return Err(refused("invalid_scope", "Sessions have no scopes."));
     }
-    let vars = one("subject_token")?.map(|token| (IDENTITY_TOKEN.to_owned(), token.to_owned())).into_iter().collect();
+    let vars =
+        one("subject_token")?.map(|token| (session::IDENTITY_TOKEN.to_owned(), token.to_owned())).into_iter().collect();
     let request = api::SessionRefreshRequest { token: token.to_owned(), vars };
     let session = session::session_refresh(services, client, request).await;
     let session = session.map_err(|error| Refused::of(&error, "invalid_grant"))?;
