@@ -601,6 +601,9 @@ async fn what_happened_stands_in_the_audit_log_and_no_token_does() {
     assert!(metrics.contains("step=\"revoked\",outcome=\"refused\"} 1"), "{metrics}");
     assert_eq!(world.revoke(json!({ "entry": "pool", "subject": VICTIM, "reason": "cheating" })).await.0, 200);
     assert_eq!(world.server.call("POST", "/bridge/revoke", "Bearer wrong", json!({})).await.0, 401);
+    let stranger = json!({ "email": "nobody@example.com", "password": "password" });
+    let path = "/v2/account/authenticate/email?create=false";
+    assert_eq!(world.server.call("POST", path, SERVER_KEY, stranger).await.0, 404);
     assert!(!world.is_good(&session).await);
     let folder = world.server.stop().await;
     let log = fs::read_to_string(folder.path().join("audit.log")).expect("the log");
@@ -623,6 +626,7 @@ async fn what_happened_stands_in_the_audit_log_and_no_token_does() {
             "identity_refused revoked",
             "revoked admin",
             "admin_refused ",
+            "sign_in_refused no_account",
             "refresh_refused revoked",
         ]
     );

@@ -14,6 +14,9 @@ pub(super) fn of(unix_millis: i64, event: &Event) -> String {
         Event::IdentityRefused { entry, step, address } => {
             line.name("identity_refused").maybe("entry", entry.as_ref()).set("step", *step).from(*address);
         }
+        Event::SignInRefused { method, why, address } => {
+            line.name("sign_in_refused").set("method", *method).set("why", *why).from(*address);
+        }
         Event::RefreshRefused { user_id, why, address } => {
             line.name("refresh_refused").maybe("user_id", user_id.as_ref()).set("why", *why).from(*address);
         }

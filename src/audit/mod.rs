@@ -43,6 +43,15 @@ pub enum Event {
         /// From where.
         address: Option<IpAddr>,
     },
+    /// A sign-in was refused, though its identity token, if it was one, was good.
+    SignInRefused {
+        /// How: `custom`, `device`, `email`.
+        method: &'static str,
+        /// Why, in a word.
+        why: &'static str,
+        /// From where.
+        address: Option<IpAddr>,
+    },
     /// A refresh was refused.
     RefreshRefused {
         /// Whose token it was, where that could be read.

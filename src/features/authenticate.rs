@@ -11,13 +11,13 @@ use crate::{
     error::Error,
     hooks::{AuthenticateRequest, Authenticated, HookContext, Method, Operation},
     identity::{
-        RESERVED_VARS, ScopeKey, Tenant, VerifiedIdentity,
+        IDENTITY_REFUSED, RESERVED_VARS, ScopeKey, Tenant, VerifiedIdentity,
         session::{Origin, TokenPair},
     },
     store::{Created, EarlierUse, Identifier, Login, NewIdentifier, NewUser, StoreError, TokenUse},
     telemetry::KindLabels,
 };
-use kizuna_protocol::api;
+use kizuna_protocol::{api, code::Code};
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
@@ -88,12 +88,28 @@ pub async fn authenticate_verified(
     identity: VerifiedIdentity,
 ) -> Result<api::Session, Error> {
     let asked = asked(Method::Custom, identity.account_id.clone(), String::new(), None);
-    open(services, client, AuthenticateRequest { identity: Some(Arc::new(identity)), ..asked }).await
+    admit(services, client, AuthenticateRequest { identity: Some(Arc::new(identity)), ..asked }).await
 }
 
 async fn sign_in(services: &Services, client: &Client, request: AuthenticateRequest) -> Result<api::Session, Error> {
     throttle::sign_in(services, client)?;
-    open(services, client, request).await
+    admit(services, client, request).await
+}
+
+/// A session, or a line in the audit log.
+async fn admit(services: &Services, client: &Client, request: AuthenticateRequest) -> Result<api::Session, Error> {
+    let method = request.method.as_str();
+    open(services, client, request).await.inspect_err(|error| {
+        let why = match error.code() {
+            // Written down already, with the step.
+            Code::Unauthenticated if error.message() == IDENTITY_REFUSED => return,
+            Code::Unauthenticated => "credentials",
+            Code::PermissionDenied => "not_admitted",
+            Code::NotFound => "no_account",
+            _ => return,
+        };
+        services.audit.record(Event::SignInRefused { method, why, address: client.address });
+    })
 }
 
 async fn open(services: &Services, client: &Client, mut request: AuthenticateRequest) -> Result<api::Session, Error> {

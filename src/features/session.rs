@@ -5,7 +5,7 @@ use crate::{
     audit::{Event, Source},
     error::Error,
     identity::{
-        RESERVED_VARS, RefreshRule, VerifiedIdentity,
+        IDENTITY_REFUSED, RESERVED_VARS, RefreshRule, VerifiedIdentity,
         session::{Origin, RefreshToken, Renewal, SessionClaims, TokenPair, TooLarge},
     },
     store::{Identifier, Presented, Rotation},
@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 const REFUSED: &str = "Refresh token invalid or expired.";
 /// The variable in which a client presents an identity token at refresh. It is taken out, and never part of a session.
 pub const IDENTITY_TOKEN: &str = "idp.token";
-const IDENTITY_REFUSED: &str = "Identity token refused.";
 const REFRESH_FAILED: &str = "Error refreshing the session.";
 
 /// Whom the Bearer token of a request stands for: the one judgement for HTTP, `/ws` and RPC.

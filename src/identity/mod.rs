@@ -34,7 +34,7 @@ pub use jwt::{MAX_HEADER_BYTES, MAX_KEY_ID_BYTES, ParsedToken, parse_token};
 pub use keys::{HeldKeys, KeySetError, Keys};
 pub use metrics::Metrics;
 pub use refresh::RefreshRule;
-pub use refusal::{Reason, Refusal, RefusalKind, Step};
+pub use refusal::{IDENTITY_REFUSED, Reason, Refusal, RefusalKind, Step};
 pub use scope::{ScopeKey, ScopeKind, Tenant};
 pub use strict_json::{MAX_DEPTH, MAX_MEMBERS};
 pub use verify::{Expected, RESERVED_VARS, Trusted, VerifiedIdentity, Verifier};

@@ -251,11 +251,14 @@ impl Verifier {
     }
 }
 
+/// What a client is told of an identity token that is refused, whatever is wrong with it.
+pub const IDENTITY_REFUSED: &str = "Identity token refused.";
+
 /// What the client is told: the same for every fault of a token.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal.kind() {
-            RefusalKind::Invalid => Self::unauthenticated("Identity token refused."),
+            RefusalKind::Invalid => Self::unauthenticated(IDENTITY_REFUSED),
             RefusalKind::KeysUnavailable | RefusalKind::Busy => {
                 Self::unavailable("Identity tokens cannot be verified right now.")
             }
