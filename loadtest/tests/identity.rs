@@ -30,6 +30,13 @@ fn a_server_that_verifies_rightly_passes_every_case_of_the_corpus() {
 }
 
 #[test]
+fn the_kit_and_the_provider_fit_into_one_configuration_and_tokens_that_are_put_off_are_presented_again() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/identity");
+    let server = TestServer::trusting(&(provider::trust(free_address()) + &corpus::entries(folder)));
+    assert!(run(&format!("loadtest identity check --quiet --base http://{}", server.address)).unwrap());
+}
+
+#[test]
 fn servers_that_take_every_token_or_none_fail() {
     for behaviour in [Behaviour::Right, Behaviour::Refuses] {
         let server = FakeServer::start(behaviour);

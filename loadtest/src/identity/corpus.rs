@@ -130,11 +130,17 @@ pub const ENTRIES: [&Entry; 3] = [&ACCESS, &ID, &TYPED];
 
 /// The configuration that makes Kizuna trust the kit, its key sets in `folder`.
 pub fn trust(folder: &str) -> String {
-    let mut text = "# Trusts the conformance kit, whose private keys are public: never in production.\n\n\
+    "# Trusts the conformance kit, whose private keys are public: never in production.\n\n\
          [identity]\n\
          # However many key ids are unknown, each is looked for at once: every token is judged, and none put off.\n\
          jwks_unknown_key_wait_sec = 0\n"
-        .to_owned();
+        .to_owned()
+        + &entries(folder)
+}
+
+/// The trust entries of [`trust`], to stand below another table `[identity]`.
+pub fn entries(folder: &str) -> String {
+    let mut text = String::new();
     for Entry { name, issuer, key_set, rules } in ENTRIES {
         text += &format!("\n[[identity.trust]]\nname = \"{name}\"\nissuers = [\"{issuer}\"]\n");
         text += &format!("jwks = {{ file = \"{folder}/keys/{key_set}\" }}\n{rules}");

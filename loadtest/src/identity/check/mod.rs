@@ -8,6 +8,8 @@ use crate::{http::HttpConnection, nakama::Api, progress, target::Target};
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::json;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Checks a server; false when it failed a case.
 ///
@@ -34,11 +36,16 @@ pub fn run(options: &CheckOptions) -> Result<bool, String> {
 
 /// The provider's part comes first: it has the table that the entries of the kit stand below.
 fn print_trust(options: &CheckOptions) {
-    let of_provider = options.provider.map(super::provider::trust);
-    let of_kit = (!options.only_provider).then(|| corpus::trust("tests/identity"));
-    let parts: Vec<_> = of_provider.into_iter().chain(of_kit).collect();
-    progress::print(&parts.join("\n"));
+    const FOLDER: &str = "tests/identity";
+    progress::print(&match (options.provider, options.only_provider) {
+        (None, _) => corpus::trust(FOLDER),
+        (Some(address), true) => super::provider::trust(address),
+        (Some(address), false) => super::provider::trust(address) + &corpus::entries(FOLDER),
+    });
 }
+
+/// How often a token that is put off is presented again.
+const TRIES: usize = 3;
 
 /// A server under test, and what it has shown so far.
 struct Check {
@@ -74,6 +81,20 @@ impl Check {
             Ok(answer) => judged(answer),
             Err(fault) => Answer::Other(fault.to_string()),
         }
+    }
+
+    /// As [`Check::present`], again after `wait` while the server puts it off: it does so with unknown keys that it may not look for
+    /// at once.
+    async fn present_until_judged(&mut self, token: &str, wait: Duration) -> Answer {
+        let mut answer = self.present(token).await;
+        for _ in 0..TRIES {
+            if !matches!(answer, Answer::Failed(StatusCode::SERVICE_UNAVAILABLE)) {
+                break;
+            }
+            sleep(wait).await;
+            answer = self.present(token).await;
+        }
+        answer
     }
 
     /// Writes down how a case ended: `found` names what was wrong, if anything was.

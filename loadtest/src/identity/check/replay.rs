@@ -25,7 +25,7 @@ pub(super) async fn run(check: &mut Check, options: &CheckOptions) -> Result<(),
     }
     let mut refusals: BTreeMap<(u16, Bytes), &str> = BTreeMap::new();
     for case in &cases {
-        let answer = check.present(&case.token).await;
+        let answer = check.present_until_judged(&case.token, options.key_wait).await;
         if let Answer::Refused(status, body) = &answer {
             refusals.entry((status.as_u16(), body.clone())).or_insert(&case.name);
         }
