@@ -7,11 +7,11 @@ section! {
     /// The sign-in page (docs/login.md): /bridge/login sends a player's browser to the identity provider, and hands the session to
     /// the game. It is there as soon as there is a client; the development provider is one.
     Login {
-        /// Address of this server as browsers see it, such as "https://play.example.com": https, or http on loopback. Register it
+        /// Address of this server as browsers see it, such as `https://play.example.com`: https, or http on loopback. Register it
         /// with the provider, followed by /bridge/callback. "" while the server is on loopback: where it listens.
         public_url: String = String::new(),
         /// Where players may be sent once they are signed in: whole addresses of pages (https, or http on loopback), compared byte
-        /// by byte. For games on the player's machine: http://127.0.0.1/path and http://[::1]/path, which stand for any port.
+        /// by byte. For games on the player's machine: `http://127.0.0.1/path` and `http://[::1]/path`, which stand for any port.
         return_to: Vec<String> = vec!["http://127.0.0.1/callback".into(), "http://[::1]/callback".into()],
         /// Secret from which the keys for cookies and stored refresh tokens are derived, 32 characters or more. "" makes one, in
         /// login.key in data_dir.
