@@ -1,7 +1,10 @@
 //! What identifiers, names and passwords must look like (spec/auth-and-accounts.md sections 9 and 10). Lengths are in bytes.
 
 use crate::{config, error::Error, identity::RESERVED_VARS, telemetry::Metrics};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// Bytes of a password that bcrypt looks at: more would be ignored.
 const LONGEST_PASSWORD: usize = 72;
@@ -31,6 +34,15 @@ pub(super) fn vars_fit(vars: &BTreeMap<String, String>, limits: &config::Session
         return Err(Error::invalid_argument(format!("{what} {most} bytes.")));
     }
     Ok(())
+}
+
+/// Whose attempts are counted together: an IPv4 address, however it is written, or an IPv6 network of 64 bits, which one household
+/// or server holds as a whole.
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        four @ IpAddr::V4(_) => four,
+    }
 }
 
 /// ASCII control characters and ASCII white space; other white space is allowed.
@@ -163,6 +175,16 @@ mod tests {
 
     fn text(result: Result<(), Error>) -> String {
         result.map_or_else(|error| error.message().to_owned(), |()| "ok".to_owned())
+    }
+
+    #[test]
+    fn neighbours_of_an_ipv6_network_count_together_and_ipv4_addresses_apart() {
+        let of = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_ne!(of("::ffff:10.0.0.1"), of("::ffff:10.0.0.2"), "written as IPv6, too");
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
     }
 
     #[test]

@@ -2,21 +2,18 @@
 //! The identity provider and the web firewall before it see only their own side; a thief of tokens, or one who guesses passwords,
 //! comes here.
 
-use super::{Client, Services};
+use super::{Client, Services, rules};
 use crate::{clock::Clock, config, error::Error};
 use dashmap::{DashMap, mapref::entry::Entry};
 use kizuna_protocol::code::Code;
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
-
-/// Bits of an IPv6 address that one household or server holds as a whole.
-const HOUSEHOLD: u128 = !0 << 64;
 
 /// The addresses that signed in lately. Clones share them.
 #[derive(Clone)]
@@ -55,7 +52,7 @@ impl Throttle {
     /// Takes one sign-in from the bucket of `address`; else the seconds to wait.
     fn take(&self, address: IpAddr) -> Result<(), i64> {
         let now = self.0.clock.unix_micros();
-        let mut entry = match self.0.full_again.entry(household(address)) {
+        let mut entry = match self.0.full_again.entry(rules::network_of(address)) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(entry) if self.0.held.fetch_add(1, Relaxed) < self.0.most => entry.insert_entry(now),
             Entry::Vacant(_) => {
@@ -100,13 +97,6 @@ pub(super) fn sign_in(services: &Services, client: &Client) -> Result<(), Error>
         let message = format!("Too many sign-ins from this address. Try again in {seconds} seconds.");
         Error::new(Code::ResourceExhausted, message)
     })
-}
-
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & HOUSEHOLD)),
-        four @ IpAddr::V4(_) => four,
-    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Discovery {
 }
 
 /// Where the document of `issuer` is (section 4.1: a slash at the issuer's end is taken off first).
-fn discovery_address(issuer: &str) -> String {
+pub(super) fn discovery_address(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 

@@ -1,7 +1,7 @@
 //! Where a provider's endpoints are: by OpenID Connect Discovery 1.0, or as configured.
 
 use super::transport::Transport;
-use crate::{clock::Clock, config::is_loopback};
+use crate::{clock::Clock, config::is_loopback, identity::discovery::discovery_address};
 use parking_lot::RwLock;
 use reqwest::Url;
 use serde::Deserialize;
@@ -121,7 +121,7 @@ impl Discovered {
     }
 
     async fn read(&self) -> Result<Endpoints, DiscoveryError> {
-        let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let address = discovery_address(&self.issuer);
         let address = Url::parse(&address).map_err(|_| DiscoveryError::Endpoint)?;
         judge(&self.transport.get(&address).await?, &self.issuer)
     }
