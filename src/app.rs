@@ -5,7 +5,10 @@ use crate::{
     audit::Audit,
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
-    features::{Services, login::Login, passwords::Passwords, revocation, throttle::Throttle, ticket::Tickets},
+    features::{
+        Services, login::Login, matchmaker::Matchmaker, parties::Parties, passwords::Passwords, revocation,
+        throttle::Throttle, ticket::Tickets,
+    },
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{
         self, Verifier,
@@ -138,6 +141,8 @@ impl Server {
         )?;
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
+            parties: Parties::new(&config),
+            matchmaker: Matchmaker::new(&config),
             passwords: Passwords::new(&config.password, entropy.clone()),
             throttle: Throttle::new(&config.socket, clock.clone()),
             tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),

@@ -64,6 +64,11 @@ pub struct Cells {
     pub messages_received: Counter,
     pub messages_sent: Counter,
     pub matches: Gauge,
+    pub streams: Gauge,
+    pub presences: Gauge,
+    pub follows: Gauge,
+    pub parties: Gauge,
+    pub matchmaker_tickets: Gauge,
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
@@ -96,6 +101,11 @@ impl Metrics {
             messages_received: Counter::default(),
             messages_sent: Counter::default(),
             matches: Gauge::default(),
+            streams: Gauge::default(),
+            presences: Gauge::default(),
+            follows: Gauge::default(),
+            parties: Gauge::default(),
+            matchmaker_tickets: Gauge::default(),
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
@@ -143,6 +153,11 @@ impl Metrics {
         r.register("messages_received", "Messages received over sockets", cells.messages_received.clone());
         r.register("messages_sent", "Match data delivered to members", cells.messages_sent.clone());
         r.register("matches", "Matches running now", cells.matches.clone());
+        r.register("streams", "Streams that somebody is in or follows now", cells.streams.clone());
+        r.register("presences", "Places of sessions in streams now", cells.presences.clone());
+        r.register("follows", "Statuses that sessions follow now", cells.follows.clone());
+        r.register("parties", "Parties now", cells.parties.clone());
+        r.register("matchmaker_tickets", "Tickets in the matchmaker's pool now", cells.matchmaker_tickets.clone());
         r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
         r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());
         r.register("hook_failures", "Hooks that refused, failed or panicked, by kind", cells.hook_failures.clone());

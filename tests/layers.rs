@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),
@@ -41,6 +41,10 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("login", "revocation"),        // a provider that ends a sign-in ends the session
     ("session", "tenancy"),         // an identity token at a refresh names the same tenant
     ("session", "login"),           // a session is refreshed as long as its provider renews it
+    ("sockets", "status"),          // a socket may show its user as online
+    ("sockets", "matchmaker"),      // the end of a socket ends its tickets
+    ("sockets", "parties"),         // and its places in parties
+    ("parties", "matchmaker"),      // a party searches as one
     ("users", "tenancy"),           // players see those of their tenant
 ];
 

@@ -54,7 +54,11 @@ impl World {
 
     async fn socket(&self, player: &Player) -> Socket {
         let query = format!("token={}&format=json&status=true", text(&player.session["token"]));
-        self.server.try_connect(&query, &[]).await.unwrap_or_else(|(status, body)| panic!("refused: {status} {body}"))
+        let opened = self.server.try_connect(&query, &[]).await;
+        let mut socket = opened.unwrap_or_else(|(status, body)| panic!("refused: {status} {body}"));
+        let own = socket.next().await;
+        assert_eq!(own["status_presence_event"]["joins"][0]["user_id"], player.id, "{own}");
+        socket
     }
 
     async fn get(&self, player: &Player, path: &str) -> Value {

@@ -38,8 +38,9 @@ impl fmt::Debug for Secret {
 /// The text of `config.toml`: every key with its meaning and default.
 pub fn reference() -> String {
     use super::{
-        Audit, Bridge, Config, DevProvider, Hooks, Identity, Logger, Login, LoginClient, Match, Metrics, Password,
-        Runtime, Session, Socket, Store, Tenancy, TrustEntry, Webhook,
+        Audit, Bridge, Config, DevProvider, Friend, Hooks, Identity, Limits, Logger, Login, LoginClient, Match,
+        Matchmaker, Metrics, Notification, Party, Password, Realtime, Runtime, Session, Socket, Status, Store, Tenancy,
+        TrustEntry, Webhook,
     };
     let mut text = String::new();
     comment(&mut text, Config::ABOUT);
@@ -63,6 +64,13 @@ pub fn reference() -> String {
     example::<Webhook>(&mut text, "hooks.webhook");
     section::<Password>(&mut text, "password");
     section::<Match>(&mut text, "match");
+    section::<Realtime>(&mut text, "realtime");
+    section::<Status>(&mut text, "status");
+    section::<Party>(&mut text, "party");
+    section::<Matchmaker>(&mut text, "matchmaker");
+    section::<Notification>(&mut text, "notification");
+    section::<Friend>(&mut text, "friend");
+    section::<Limits>(&mut text, "limits");
     section::<Runtime>(&mut text, "runtime");
     section::<Metrics>(&mut text, "metrics");
     section::<Bridge>(&mut text, "bridge");

@@ -2,7 +2,7 @@
 
 use super::{
     AccountId, BackchannelLogout, Config, Documented, Secret, Signing, login_rules::judge_login,
-    trust_rules::judge_trust,
+    realtime_rules::judge_realtime, trust_rules::judge_trust,
 };
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
@@ -166,6 +166,7 @@ impl Config {
         self.validate_trust()?;
         self.validate_hooks()?;
         judge_login(self, socket.is_loopback())?;
+        judge_realtime(self)?;
         self.validate_exposure(socket, provider)
     }
 
@@ -208,7 +209,8 @@ impl Config {
         check(session.max_refresh_chains >= 1, "session.max_refresh_chains", "1 or more")?;
         check(session.max_chain_sec <= *seconds.end(), "session.max_chain_sec", "0 to 315360000")?;
         check((1..=3_600).contains(&session.ticket_expiry_sec), "session.ticket_expiry_sec", "1 to 3600")?;
-        check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")
+        check(!session.single_match || session.single_socket, "session.single_match", "true only with single_socket")?;
+        check(!session.single_party || session.single_socket, "session.single_party", "true only with single_socket")
     }
 
     fn validate_trust(&self) -> Result<(), ConfigError> {
@@ -310,7 +312,7 @@ impl Config {
     }
 }
 
-fn check(holds: bool, path: &str, allowed: &str) -> Result<(), ConfigError> {
+pub(super) fn check(holds: bool, path: &str, allowed: &str) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::new(path, format!("allowed is {allowed}"))) }
 }
 

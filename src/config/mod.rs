@@ -8,6 +8,8 @@ mod load;
 mod login;
 mod login_rules;
 mod private_file;
+mod realtime;
+mod realtime_rules;
 mod sections;
 mod trust;
 mod trust_mapping;
@@ -18,6 +20,7 @@ pub use document::{Documented, Secret, reference};
 pub use load::{ConfigError, Overrides};
 pub use login::{Login, LoginClient};
 pub use private_file::write_private;
+pub use realtime::{Friend, Limits, Matchmaker, Notification, Party, Realtime, Status};
 pub use sections::{
     Audit, Bridge, DevProvider, Hooks, Identity, Logger, Match, Metrics, Password, Replay, Runtime, Session, Signing,
     SigningKey, Socket, Store, Tenancy, Webhook, WebhookStage,
@@ -64,6 +67,20 @@ section! {
         password: Password = Password::default(),
         /// Relayed matches.
         r#match: Match = Match::default(),
+        /// Live sessions.
+        realtime: Realtime = Realtime::default(),
+        /// Status.
+        status: Status = Status::default(),
+        /// Parties.
+        party: Party = Party::default(),
+        /// The matchmaker.
+        matchmaker: Matchmaker = Matchmaker::default(),
+        /// In-app notifications.
+        notification: Notification = Notification::default(),
+        /// Friends.
+        friend: Friend = Friend::default(),
+        /// How much one client may ask for.
+        limits: Limits = Limits::default(),
         /// Calls from other servers.
         runtime: Runtime = Runtime::default(),
         /// Prometheus metrics.

@@ -171,6 +171,8 @@ section! {
         single_socket: bool = false,
         /// True: joining a match leaves the others; asks for single_socket.
         single_match: bool = false,
+        /// True: joining a party leaves the others; asks for single_socket.
+        single_party: bool = false,
         /// True: signing in ends the user's earlier tokens.
         single_session: bool = false,
         /// True: sockets whose session is logged out are closed, with code 4402. False: they live on, as with Nakama.

@@ -4,7 +4,7 @@
 use super::{Caller, Services};
 use crate::{
     error::Error,
-    realtime::{Delivery, JoinError, Joined, Mode, Rule, Session, StreamKey},
+    realtime::{Delivery, JoinError, JoinLimits, Joined, Mode, PresenceMeta, Rule, Session, StreamKey},
 };
 use kizuna_protocol::{
     api::{ListMatchesRequest, Match as ListedMatch, MatchList},
@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(crate) fn create(services: &Services, session: &Arc<Session>, cid: String, request: &MatchCreate) {
     let subject = if request.name.is_empty() { services.entropy.uuid() } else { MatchId::named(&request.name).id() };
     let id = format!("{subject}.");
-    enter(services, session, cid, id, relayed(session, subject), Rule::Create, Size::WithSelf);
+    enter(services, session, cid, id, &relayed(session, subject), Rule::Create, Size::WithSelf);
 }
 
 /// `match_join`: by id, what is there; by token, also what is not there yet.
@@ -30,8 +30,8 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
         Some(match_join::Id::MatchId(id)) => match id.parse::<MatchId>() {
             Ok(parsed) if parsed.is_relayed() => {
                 let key = relayed(session, parsed.id());
-                let is_new = enter(services, session, cid, id, key, Rule::MustExist, Size::WithoutSelf);
-                leave_earlier(services, session, key, is_new);
+                let is_new = enter(services, session, cid, id, &key, Rule::MustExist, Size::WithoutSelf);
+                leave_earlier(services, session, &key, is_new);
             }
             Ok(_) => session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found"),
             Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID"),
@@ -40,8 +40,8 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
             Ok(found) => {
                 let key = relayed(session, found.match_id);
                 let id = format!("{}.", found.match_id);
-                let is_new = enter(services, session, cid, id, key, Rule::Create, Size::WithoutSelf);
-                leave_earlier(services, session, key, is_new);
+                let is_new = enter(services, session, cid, id, &key, Rule::Create, Size::WithoutSelf);
+                leave_earlier(services, session, &key, is_new);
             }
             Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match token"),
         },
@@ -50,7 +50,7 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
 }
 
 /// With `session.single_match`, newly joining one match leaves the others.
-fn leave_earlier(services: &Services, session: &Arc<Session>, joined: StreamKey, is_new: bool) {
+fn leave_earlier(services: &Services, session: &Arc<Session>, joined: &StreamKey, is_new: bool) {
     if is_new && services.config.session.single_match {
         services.realtime.streams().leave_others(joined, session);
     }
@@ -69,30 +69,31 @@ fn enter(
     session: &Arc<Session>,
     cid: String,
     id: String,
-    key: StreamKey,
+    key: &StreamKey,
     rule: Rule,
     size: Size,
 ) -> bool {
+    let config = &services.config.r#match;
+    let limits = JoinLimits { members: config.max_size, per_session: config.max_per_session };
     let mut cid = Some(cid);
-    let joined = services.realtime.streams().join(key, rule, session, |found| {
-        Delivery::answer(cid.take().unwrap_or_default(), Some(Body::Match(answer(id, session, found, size))))
+    let joined = services.realtime.streams().join(key, rule, limits, session, PresenceMeta::default(), |found| {
+        let answer = Body::Match(answer(id, session, found, size));
+        Delivery::answer(cid.take().unwrap_or_default(), Some(answer)).to(session);
     });
     let (code, reason) = match joined {
         Ok(is_new) => return is_new,
         Err(JoinError::NotFound) => (RealtimeCode::MatchNotFound, "Match not found"),
         Err(JoinError::Full) => (RealtimeCode::MatchJoinRejected, "Match is full"),
         Err(JoinError::TooMany) => (RealtimeCode::MatchJoinRejected, "In too many matches"),
+        Err(JoinError::Closed) => return false,
     };
     session.answer_error(cid.unwrap_or_default(), code, reason);
     false
 }
 
 /// A newcomer is shown the others; who was there already is shown everybody.
-fn answer(id: String, session: &Session, found: &Joined, size: Size) -> Match {
-    let mut presences = found.members.clone();
-    if found.new {
-        presences.remove(found.own);
-    }
+fn answer(id: String, session: &Session, found: &Joined<'_>, size: Size) -> Match {
+    let presences = if found.new { found.others() } else { found.everybody() };
     let counted = presences.len() + usize::from(found.new && size == Size::WithSelf);
     Match {
         match_id: id,
@@ -109,7 +110,7 @@ pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, re
         return session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID");
     };
     if id.is_relayed() {
-        services.realtime.streams().leave(relayed(session, id.id()), session);
+        services.realtime.streams().leave(&relayed(session, id.id()), session);
     }
     Delivery::answer(cid, None).to(session);
 }
@@ -133,7 +134,7 @@ pub(crate) fn send(services: &Services, session: &Arc<Session>, request: MatchDa
         reliable: request.reliable,
     };
     let delivery = Delivery::of(Body::MatchData(data)).encoded_for(session.format());
-    services.realtime.streams().send(relayed(session, id.id()), session, only.as_deref(), delivery);
+    services.realtime.streams().send(&relayed(session, id.id()), session, only.as_deref(), delivery);
 }
 
 /// The session ids that a message is for; `None` without a list. Receivers are told apart by session id alone.

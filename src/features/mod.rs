@@ -7,6 +7,8 @@ mod connection;
 pub mod links;
 pub mod login;
 pub mod matches;
+pub mod matchmaker;
+pub mod parties;
 pub mod passwords;
 mod replay;
 pub mod revocation;
@@ -14,6 +16,8 @@ pub mod rpc;
 mod rules;
 pub mod session;
 pub mod social;
+pub mod sockets;
+pub mod status;
 mod tenancy;
 pub mod throttle;
 pub mod ticket;
@@ -33,11 +37,14 @@ use crate::{
         Refusal, Tenant, Verifier,
         session::{SessionClaims, SessionTokens},
     },
-    realtime::Realtime,
+    realtime::{Realtime, Session},
     store::Store,
     telemetry::Metrics,
 };
+use kizuna_protocol::code::RealtimeCode;
 use login::Login;
+use matchmaker::Matchmaker;
+use parties::Parties;
 use passwords::Passwords;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use throttle::Throttle;
@@ -73,6 +80,10 @@ pub struct Services {
     pub throttle: Throttle,
     /// Who is connected.
     pub realtime: Realtime,
+    /// Who plays together.
+    pub parties: Parties,
+    /// Who waits to be matched.
+    pub matchmaker: Matchmaker,
     /// What is written down of sign-ins, refusals and ended sessions.
     pub audit: Audit,
 }
@@ -83,6 +94,11 @@ impl Services {
         let (entry, step) = (refusal.entry.clone(), refusal.step().as_str());
         self.audit.record(Event::IdentityRefused { entry, step, address });
     }
+}
+
+/// Answers a message that no feature serves yet.
+pub(crate) fn not_served(session: &Session, cid: String) {
+    session.answer_error(cid, RealtimeCode::RuntimeException, "This message is not served yet.");
 }
 
 /// Who sends a request, before anything is known of the person: the network's view.

@@ -1,8 +1,8 @@
 //! A server's services over a store in a folder of its own, with the time and the randomness in the test's hand.
 
 use super::{
-    Caller, Client, Services, authenticate, login::Login, passwords::Passwords, revocation, session,
-    throttle::Throttle, ticket::Tickets,
+    Caller, Client, Services, authenticate, login::Login, matchmaker::Matchmaker, parties::Parties,
+    passwords::Passwords, revocation, session, throttle::Throttle, ticket::Tickets,
 };
 use crate::{
     audit::Audit,
@@ -132,6 +132,8 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         throttle: Throttle::new(&config.socket, clock.clone()),
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
+        parties: Parties::new(&config),
+        matchmaker: Matchmaker::new(&config),
         config: Arc::new(config),
         clock,
         entropy,

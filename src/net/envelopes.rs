@@ -2,7 +2,7 @@
 //! somebody decides about it.
 
 use crate::{
-    features::{Services, matches, rpc},
+    features::{Services, matches, matchmaker, not_served, parties, rpc, status},
     realtime::{Delivery, Session},
 };
 use kizuna_protocol::{
@@ -36,30 +36,28 @@ pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelop
         Body::MatchLeave(request) => matches::leave(services, session, cid, &request),
         Body::MatchDataSend(request) => matches::send(services, session, request),
         Body::Rpc(request) => rpc::call_over_socket(services, session, cid, request),
+        Body::StatusFollow(request) => status::follow(services, session, cid, request),
+        Body::StatusUnfollow(request) => status::unfollow(services, session, cid, request),
+        Body::StatusUpdate(request) => status::update(services, session, cid, request),
+        Body::PartyCreate(request) => parties::create(services, session, cid, request),
+        Body::PartyJoin(request) => parties::join(services, session, cid, request),
+        Body::PartyLeave(request) => parties::leave(services, session, cid, request),
+        Body::PartyPromote(request) => parties::promote(services, session, cid, request),
+        Body::PartyAccept(request) => parties::accept(services, session, cid, request),
+        Body::PartyRemove(request) => parties::remove(services, session, cid, request),
+        Body::PartyClose(request) => parties::close(services, session, cid, request),
+        Body::PartyJoinRequestList(request) => parties::join_request_list(services, session, cid, request),
+        Body::PartyMatchmakerAdd(request) => parties::matchmaker_add(services, session, cid, request),
+        Body::PartyMatchmakerRemove(request) => parties::matchmaker_remove(services, session, cid, request),
+        Body::PartyDataSend(request) => parties::send(services, session, cid, request),
+        Body::PartyUpdate(request) => parties::update(services, session, cid, request),
+        Body::MatchmakerAdd(request) => matchmaker::add(services, session, cid, request),
+        Body::MatchmakerRemove(request) => matchmaker::remove(services, session, cid, request),
         Body::ChannelJoin(_)
         | Body::ChannelLeave(_)
         | Body::ChannelMessageSend(_)
         | Body::ChannelMessageUpdate(_)
-        | Body::ChannelMessageRemove(_)
-        | Body::MatchmakerAdd(_)
-        | Body::MatchmakerRemove(_)
-        | Body::StatusFollow(_)
-        | Body::StatusUnfollow(_)
-        | Body::StatusUpdate(_)
-        | Body::PartyCreate(_)
-        | Body::PartyJoin(_)
-        | Body::PartyLeave(_)
-        | Body::PartyPromote(_)
-        | Body::PartyAccept(_)
-        | Body::PartyRemove(_)
-        | Body::PartyClose(_)
-        | Body::PartyJoinRequestList(_)
-        | Body::PartyMatchmakerAdd(_)
-        | Body::PartyMatchmakerRemove(_)
-        | Body::PartyDataSend(_)
-        | Body::PartyUpdate(_) => {
-            session.answer_error(cid, RealtimeCode::RuntimeException, "This message is not served yet.");
-        }
+        | Body::ChannelMessageRemove(_) => not_served(session, cid),
         Body::Channel(_)
         | Body::ChannelMessage(_)
         | Body::ChannelMessageAck(_)

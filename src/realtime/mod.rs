@@ -3,15 +3,15 @@
 
 mod delivery;
 mod outbound;
-mod presence;
 mod registry;
 mod session;
+mod streams;
 
 pub use delivery::Delivery;
 pub use outbound::{Outbound, OutboundLimits};
-pub use presence::{JoinError, Joined, Mode, Rule, StreamKey, Streams};
 pub use registry::{Registry, TooManySockets};
 pub use session::{Identity, Session};
+pub use streams::{JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Rule, StreamKey, Streams, wire_stream};
 
 use crate::{
     config::Config,
@@ -45,11 +45,9 @@ pub struct Realtime {
 impl Realtime {
     /// Nobody is connected yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
-        Self {
-            registry: Arc::new(Registry::new(config.socket.max_sockets_per_user, metrics.clone())),
-            streams: Arc::new(Streams::new(config.r#match.max_per_session, config.r#match.max_size, metrics)),
-            single_socket: config.session.single_socket,
-        }
+        let registry = Arc::new(Registry::new(config.socket.max_sockets_per_user, metrics.clone()));
+        let streams = Arc::new(Streams::new(registry.clone(), metrics));
+        Self { registry, streams, single_socket: config.session.single_socket }
     }
 
     /// Live sessions.
@@ -127,8 +125,7 @@ impl Realtime {
 
     /// Whether a user shows a status to somebody of `tenant`; `online` in users and accounts.
     pub fn is_online(&self, user_id: Uuid, tenant: Tenant) -> bool {
-        let sessions = self.registry.of_user(user_id);
-        sessions.iter().any(|session| session.shows_status() && session.tenant() == tenant)
+        self.streams.count(&StreamKey::new(tenant, Mode::Status, user_id)) > 0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     outbound::{Outbound, OutboundLimits},
-    presence::Stream,
+    streams::Held,
 };
 use crate::identity::{Tenant, session::SessionClaims};
 use kizuna_protocol::{envelope::Format, realtime::UserPresence};
@@ -39,8 +39,8 @@ pub struct Session {
     format: Format,
     shows_status: bool,
     outbound: Outbound,
-    /// The streams this session is in. Guards only the list. A stream's lock may be held while this one is taken, never the reverse.
-    streams: Mutex<Vec<Arc<Stream>>>,
+    /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
+    held: Mutex<Held>,
 }
 
 impl Session {
@@ -66,7 +66,7 @@ impl Session {
             format,
             shows_status,
             outbound: Outbound::new(limits),
-            streams: Mutex::default(),
+            held: Mutex::default(),
         })
     }
 
@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// The streams this session is in.
-    pub(super) fn streams(&self) -> &Mutex<Vec<Arc<Stream>>> {
-        &self.streams
+    pub(super) fn held(&self) -> &Mutex<Held> {
+        &self.held
     }
 }

@@ -5,7 +5,7 @@ mod expiry;
 mod live;
 
 use crate::{
-    features::{Client, Services, ticket},
+    features::{Client, Services, sockets, ticket},
     identity::session::SessionClaims,
     lifecycle::Lifecycle,
     net::{
@@ -165,7 +165,7 @@ struct Registered<'a> {
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        self.services.realtime.disconnect(self.session);
+        sockets::closed(self.services, self.session);
     }
 }
 
@@ -194,7 +194,7 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
         write_wait: Duration::from_millis(settings.write_wait_ms),
         close_ack_wait: Duration::from_millis(settings.close_ack_wait_ms),
     };
-    let registered = services.realtime.connect(&session, services.entropy.uuid(), services.clock.unix_seconds());
+    let registered = sockets::opened(services, &session);
     let guard = Registered { services, session: &session };
     // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
     if registered.is_err() {

@@ -1,0 +1,133 @@
+//! The sections about what happens over sockets. The doc text of a key is its text in `config.toml`.
+
+use super::sections::section;
+use serde::{Deserialize, Serialize};
+
+section! {
+    /// Live sessions: how they outlive a lost connection and a restart (docs/resume.md), and their bounds.
+    Realtime {
+        /// Milliseconds for which a session whose connection is lost without goodbye is kept, with its places in matches, parties and
+        /// streams. A new socket with the same session token takes it over. 0: it ends at once, as with Nakama.
+        resume_window_ms: u64 = 0,
+        /// Messages kept for a session whose connection is lost; one more ends it.
+        resume_max_messages: usize = 1_024,
+        /// Bytes kept for a session whose connection is lost; more end it.
+        resume_max_bytes: usize = 262_144,
+        /// Sessions kept whose connection is lost, over all users; beyond it one ends at once, as without a window.
+        resume_max_sessions: usize = 16_384,
+        /// True: when the server stops, live sessions with their matches, parties and tickets are written to data_dir, and the next
+        /// start takes them up. Asks for resume_window_ms above 0.
+        snapshot: bool = false,
+        /// Largest snapshot in bytes; a larger one is not written, and one that is found is not read.
+        snapshot_max_bytes: u64 = 268_435_456,
+        /// Members of a stream from which on joins and leaves are gathered before they are told.
+        presence_batch_members: usize = 64,
+        /// Milliseconds for which joins and leaves of such a stream are gathered; data never waits for them, nor overtakes them.
+        presence_batch_ms: u64 = 20,
+        /// Streams of a program's own (mode 8 to 255) that one socket may be in at once.
+        max_streams_per_session: usize = 256,
+        /// Members of one such stream.
+        max_stream_members: usize = 65_536,
+    }
+}
+
+section! {
+    /// Status: what users show of themselves to those who follow them.
+    Status {
+        /// Users that one socket may follow at once; who asks for more follows nobody new, and is answered code 3.
+        max_follows: usize = 4_096,
+    }
+}
+
+section! {
+    /// Parties.
+    Party {
+        /// Parties that one socket may be in at once.
+        max_per_session: usize = 16,
+        /// Parties that one user may be in at once, over all sockets.
+        max_per_user: usize = 32,
+        /// Milliseconds after which a new or changed party is listed as it is.
+        label_update_interval_ms: u64 = 1_000,
+        /// Milliseconds between looks for parties that nobody is in; 0: never.
+        idle_check_interval_ms: u64 = 30_000,
+    }
+}
+
+section! {
+    /// The matchmaker (docs/matchmaker.md).
+    Matchmaker {
+        /// Tickets that one socket may have in the pool, and again one party.
+        max_tickets: usize = 3,
+        /// Seconds between passes.
+        interval_sec: u64 = 15,
+        /// Passes in which a ticket insists on max_count before min_count is enough.
+        max_intervals: u32 = 2,
+        /// True: tickets match only where each one's query takes the other.
+        rev_precision: bool = false,
+        /// With rev_precision: intervals of one pass's own time after which it stops checking both ways; 0: never.
+        rev_threshold: u64 = 1,
+        /// Tickets in the pool, over all sockets; one more is refused.
+        max_pool: usize = 200_000,
+        /// Bytes of one ticket's query; a longer one is refused.
+        max_query_bytes: usize = 2_048,
+        /// Properties of one ticket, over both kinds; more are refused.
+        max_properties: usize = 64,
+    }
+}
+
+section! {
+    /// In-app notifications.
+    Notification {
+        /// Notifications kept for one user; the oldest make room for new ones.
+        max_per_user: usize = 1_000,
+    }
+}
+
+section! {
+    /// Friends.
+    Friend {
+        /// Friends, invites and blocks of one user; one more is answered 429, code 8.
+        max_per_user: usize = 10_000,
+        /// Ids and usernames in one call; more are answered 400, code 3.
+        max_per_call: usize = 100,
+    }
+}
+
+section! {
+    /// How much one client may ask for over sockets. A rate of 0 is no limit. Beyond a rate, a message is answered with error code 3
+    /// and the seconds to wait.
+    Limits {
+        /// Messages a second of one socket.
+        messages_per_session_per_sec: u32 = 0,
+        /// Messages a second of all sockets of one user.
+        messages_per_user_per_sec: u32 = 0,
+        /// Messages a second of all sockets from one address (of IPv6: one /64).
+        messages_per_address_per_sec: u32 = 0,
+        /// Joins of matches, parties and chats a minute of one socket.
+        joins_per_session_per_min: u32 = 1_200,
+        /// The same of one user.
+        joins_per_user_per_min: u32 = 2_400,
+        /// The same of one address.
+        joins_per_address_per_min: u32 = 0,
+        /// Tickets a minute of one socket.
+        tickets_per_session_per_min: u32 = 600,
+        /// The same of one user.
+        tickets_per_user_per_min: u32 = 1_200,
+        /// The same of one address.
+        tickets_per_address_per_min: u32 = 0,
+        /// Parties made a minute by one socket.
+        parties_per_session_per_min: u32 = 600,
+        /// The same by one user.
+        parties_per_user_per_min: u32 = 1_200,
+        /// The same by one address.
+        parties_per_address_per_min: u32 = 0,
+        /// Seconds' or minutes' worth that may come at once before a rate holds.
+        burst: u32 = 2,
+        /// Users and addresses to remember for rates; while all are taken, the one that has been quiet longest is forgotten.
+        max_remembered: usize = 131_072,
+        /// Matches that one user may be in at once, over all sockets.
+        matches_per_user: usize = 256,
+        /// Streams of a program's own that one user may be in at once, over all sockets.
+        streams_per_user: usize = 1_024,
+    }
+}

@@ -1,0 +1,24 @@
+//! What the opening and the end of a socket mean to the features: one place that tells them, in the order of
+//! spec/realtime-core.md 1.3 and 2.6.
+
+use super::{Services, matchmaker, parties, status};
+use crate::realtime::{Session, TooManySockets};
+use std::sync::Arc;
+
+/// Takes a new session in: with `status=true` its user is shown as online.
+///
+/// # Errors
+/// The user holds `socket.max_sockets_per_user` sockets already.
+pub fn opened(services: &Services, session: &Arc<Session>) -> Result<(), TooManySockets> {
+    services.realtime.connect(session, services.entropy.uuid(), services.clock.unix_seconds())?;
+    status::opened(services, session);
+    Ok(())
+}
+
+/// Lets a session go: its tickets first, so that nobody is matched with it; then its parties, which may need another leader; then
+/// everything else that it is in.
+pub fn closed(services: &Services, session: &Arc<Session>) {
+    matchmaker::closed(services, session);
+    parties::closed(services, session);
+    services.realtime.disconnect(session);
+}
