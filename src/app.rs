@@ -141,7 +141,7 @@ impl Server {
         )?;
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
-            parties: Parties::new(&config),
+            parties: Parties::new(metrics.clone()),
             matchmaker: Matchmaker::new(&config),
             passwords: Passwords::new(&config.password, entropy.clone()),
             throttle: Throttle::new(&config.socket, clock.clone()),

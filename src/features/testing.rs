@@ -132,7 +132,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         throttle: Throttle::new(&config.socket, clock.clone()),
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
-        parties: Parties::new(&config),
+        parties: Parties::new(metrics.clone()),
         matchmaker: Matchmaker::new(&config),
         config: Arc::new(config),
         clock,
