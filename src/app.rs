@@ -6,8 +6,14 @@ use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
     features::{
-        Services, login::Login, matchmaker::Matchmaker, parties::Parties, passwords::Passwords, revocation,
-        throttle::Throttle, ticket::Tickets,
+        Services,
+        login::Login,
+        matchmaker::{self, Matchmaker},
+        parties::Parties,
+        passwords::Passwords,
+        revocation,
+        throttle::Throttle,
+        ticket::Tickets,
     },
     hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
     identity::{
@@ -142,7 +148,7 @@ impl Server {
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
             parties: Parties::new(metrics.clone()),
-            matchmaker: Matchmaker::new(&config),
+            matchmaker: Matchmaker::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
             throttle: Throttle::new(&config.socket, clock.clone()),
             tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
@@ -181,6 +187,7 @@ impl Server {
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
         lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
+        lifecycle.spawn(matchmaker::run(services.clone(), lifecycle.clone()));
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;

@@ -133,7 +133,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
         parties: Parties::new(metrics.clone()),
-        matchmaker: Matchmaker::new(&config),
+        matchmaker: Matchmaker::new(&config, metrics.clone()),
         config: Arc::new(config),
         clock,
         entropy,
