@@ -6,6 +6,7 @@
 
 mod label;
 mod leading;
+mod listing;
 mod membership;
 mod party;
 mod refusal;
@@ -14,6 +15,7 @@ mod snapshot;
 mod tests;
 
 pub(crate) use leading::{accept, close, join_request_list, promote, remove, update};
+pub use listing::list_parties;
 pub(crate) use membership::{create, join, leave, send};
 pub use snapshot::{PartyPresence, PartySnapshot};
 
@@ -28,7 +30,8 @@ use kizuna_protocol::{
     id::parse_uuid,
     realtime::{PartyMatchmakerAdd, PartyMatchmakerRemove},
 };
-use party::Party;
+use listing::Listing;
+use party::{Party, Record};
 use std::sync::Arc;
 
 /// All parties. Clones share them.
@@ -39,13 +42,14 @@ pub struct Parties(Arc<Inner>);
 struct Inner {
     /// By the party's stream, and so by tenant. No guard of a shard is held while a party's lock is taken.
     by_key: DashMap<StreamKey, Arc<Party>>,
+    listing: Listing,
     metrics: Metrics,
 }
 
 impl Parties {
     /// No parties yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { by_key: DashMap::new(), metrics }))
+        Self(Arc::new(Inner { by_key: DashMap::new(), listing: Listing::new(), metrics }))
     }
 
     fn find(&self, key: &StreamKey) -> Option<Arc<Party>> {
@@ -62,6 +66,15 @@ impl Parties {
         if self.0.by_key.remove(&party.key).is_some() {
             self.0.metrics.parties.dec();
         }
+    }
+
+    fn listing(&self) -> &Listing {
+        &self.0.listing
+    }
+
+    /// Lists a party as `record` says that it is; called with the party's lock held.
+    fn list(&self, party: &Party, record: &Record) {
+        self.0.listing.update(party, record);
     }
 
     fn all(&self) -> Vec<Arc<Party>> {

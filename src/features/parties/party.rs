@@ -193,6 +193,12 @@ impl Held<'_> {
     pub(super) fn end(&mut self) {
         self.record.ended = true;
         self.services.parties.remove(self.party);
+        self.list();
+    }
+
+    /// Has the listing show the party as it is now.
+    pub(super) fn list(&self) {
+        self.services.parties.list(self.party, &self.record);
     }
 }
 
