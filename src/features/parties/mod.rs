@@ -10,6 +10,7 @@ mod listing;
 mod membership;
 mod party;
 mod refusal;
+mod searching;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -17,19 +18,17 @@ mod tests;
 pub(crate) use leading::{accept, close, join_request_list, promote, remove, update};
 pub use listing::list_parties;
 pub(crate) use membership::{create, join, leave, send};
+pub(crate) use searching::{matchmaker_add, matchmaker_remove};
 pub use snapshot::{PartyPresence, PartySnapshot};
 
-use super::{Services, not_served};
+use super::Services;
 use crate::{
     identity::Tenant,
     realtime::{Mode, Session, StreamKey},
     telemetry::Metrics,
 };
 use dashmap::DashMap;
-use kizuna_protocol::{
-    id::parse_uuid,
-    realtime::{PartyMatchmakerAdd, PartyMatchmakerRemove},
-};
+use kizuna_protocol::id::parse_uuid;
 use listing::Listing;
 use party::{Party, Record};
 use std::sync::Arc;
@@ -95,19 +94,4 @@ pub(super) fn closed(services: &Services, session: &Arc<Session>) {
     for key in services.realtime.streams().of_session(session, Mode::Party) {
         membership::leave_party(services, session, &key);
     }
-}
-
-/// `party_matchmaker_add`.
-pub(crate) fn matchmaker_add(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyMatchmakerAdd) {
-    not_served(session, cid);
-}
-
-/// `party_matchmaker_remove`.
-pub(crate) fn matchmaker_remove(
-    _services: &Services,
-    session: &Arc<Session>,
-    cid: String,
-    _request: PartyMatchmakerRemove,
-) {
-    not_served(session, cid);
 }
