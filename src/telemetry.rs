@@ -69,6 +69,8 @@ pub struct Cells {
     pub follows: Gauge,
     pub parties: Gauge,
     pub matchmaker_tickets: Gauge,
+    pub matchmaker_matches: Counter,
+    pub matchmaker_pass_seconds: Histogram,
     pub accounts_created: Counter,
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
@@ -107,6 +109,8 @@ impl Metrics {
             follows: Gauge::default(),
             parties: Gauge::default(),
             matchmaker_tickets: Gauge::default(),
+            matchmaker_matches: Counter::default(),
+            matchmaker_pass_seconds: Histogram::new(seconds),
             accounts_created: Counter::default(),
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
@@ -160,6 +164,12 @@ impl Metrics {
         r.register("follows", "Statuses that sessions follow now", cells.follows.clone());
         r.register("parties", "Parties now", cells.parties.clone());
         r.register("matchmaker_tickets", "Tickets in the matchmaker's pool now", cells.matchmaker_tickets.clone());
+        r.register("matchmaker_matches", "Matches that the matchmaker has made", cells.matchmaker_matches.clone());
+        r.register(
+            "matchmaker_pass_seconds",
+            "Seconds that a pass of the matchmaker took",
+            cells.matchmaker_pass_seconds.clone(),
+        );
         r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
         r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());
         r.register(

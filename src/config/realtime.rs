@@ -72,6 +72,13 @@ section! {
         max_query_bytes: usize = 2_048,
         /// Properties of one ticket, over both kinds; more are refused.
         max_properties: usize = 64,
+        /// Users of one match; a ticket with a larger max_count wants so many. Each is sent all of them.
+        max_users: u32 = 256,
+        /// Tickets that one pass looks at, over all that search; each of these has an equal share, and what one leaves over is for
+        /// those after it. One that has used up its share searches again in the next pass.
+        max_looks: usize = 10_000_000,
+        /// Tickets that one answer to `GET /v2/matchmaker/why` looks at, the oldest first; 0: it is not served.
+        max_why: usize = 10_000,
     }
 }
 
@@ -90,6 +97,8 @@ section! {
         max_per_user: usize = 10_000,
         /// Ids and usernames in one call; more are answered 400, code 3.
         max_per_call: usize = 100,
+        /// Relations looked at for one page of friends of friends; a page that would need more is cut short, and its cursor goes on.
+        max_looked_at: usize = 10_000,
     }
 }
 

@@ -60,6 +60,15 @@ impl Delivery {
 }
 
 impl Session {
+    /// Queues a message for this session alone; the caller keeps it, to change it for the next one.
+    pub fn tell(&self, envelope: &Envelope) {
+        let frame = match self.format() {
+            Format::Json => text(envelope),
+            Format::Protobuf => Message::Binary(envelope::encode(Format::Protobuf, envelope)),
+        };
+        self.outbound().push(frame);
+    }
+
     /// Answers a request of this session with an error envelope (spec/realtime-core.md 4.3).
     pub fn answer_error(&self, cid: String, code: RealtimeCode, message: impl Into<String>) {
         let error = ErrorMessage { code: code.into(), message: message.into(), ..ErrorMessage::default() };
