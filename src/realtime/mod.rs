@@ -1,12 +1,14 @@
 //! Who is connected, what they are in, and how they are reached. Everything here is in memory and sharded: no global lock, no
 //! task through which all messages pass.
 
+mod answers;
 mod delivery;
 mod outbound;
 mod registry;
 mod session;
 mod streams;
 
+pub use answers::Heard;
 pub use delivery::Delivery;
 pub use outbound::{Outbound, OutboundLimits};
 pub use registry::{Registry, TooManySockets};

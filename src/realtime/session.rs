@@ -1,6 +1,7 @@
 //! One live socket: whose it is, how it is written to, and what it is in.
 
 use super::{
+    answers::{Heard, Listener},
     outbound::{Outbound, OutboundLimits},
     streams::Held,
 };
@@ -39,6 +40,7 @@ pub struct Session {
     format: Format,
     shows_status: bool,
     outbound: Outbound,
+    listener: Listener,
     /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
     held: Mutex<Held>,
 }
@@ -66,6 +68,7 @@ impl Session {
             format,
             shows_status,
             outbound: Outbound::new(limits),
+            listener: Listener::default(),
             held: Mutex::default(),
         })
     }
@@ -132,6 +135,22 @@ impl Session {
     /// What waits to be written.
     pub fn outbound(&self) -> &Outbound {
         &self.outbound
+    }
+
+    /// From now on the answers to this session's request are heard. Requests of one session are served one after another, so
+    /// all that is heard is of one.
+    pub fn listen(&self) {
+        self.listener.start();
+    }
+
+    /// What was heard since [`Self::listen`], which ends here.
+    pub fn heard(&self) -> Heard {
+        self.listener.stop()
+    }
+
+    /// What notes answers.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
     }
 
     /// The streams this session is in.

@@ -4,8 +4,8 @@ use super::{Auth, Body, Route, json, not_served, special};
 use crate::{
     error::Error,
     features::{
-        Client, Services, account, authenticate, friends, links, matches, notifications, revocation, session, social,
-        users,
+        Client, Services, account, authenticate, friends, links, matches, matchmaker, notifications, parties,
+        revocation, session, social, users,
     },
 };
 use kizuna_protocol::api;
@@ -45,7 +45,8 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     DELETE "/v2/group/{group_id}" DeleteGroup: session none _ DeleteGroupRequest => Empty, later;
     DELETE "/v2/leaderboard/{leaderboard_id}" DeleteLeaderboardRecord:
         session none _ DeleteLeaderboardRecordRequest => Empty, later;
-    DELETE "/v2/notification" DeleteNotifications: session none query DeleteNotificationsRequest => Empty, (notifications::delete_notifications);
+    DELETE "/v2/notification" DeleteNotifications:
+        session none query DeleteNotificationsRequest => Empty, (notifications::delete_notifications);
     DELETE "/v2/tournament/{tournament_id}" DeleteTournamentRecord:
         session none _ DeleteTournamentRecordRequest => Empty, later;
     PUT "/v2/storage/delete" DeleteStorageObjects: session whole _ DeleteStorageObjectsRequest => Empty, later;
@@ -54,11 +55,12 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     GET "/v2/user" GetUsers: session none query GetUsersRequest => Users, (users::get_users);
     GET "/v2/iap/subscription/{product_id}" GetSubscription:
         session none _ GetSubscriptionRequest => ValidatedSubscription, later;
-    GET "/v2/matchmaker/stats" GetMatchmakerStats: session none _ Empty => MatchmakerStats, later;
+    GET "/v2/matchmaker/stats" GetMatchmakerStats: session none _ Empty => MatchmakerStats, (matchmaker::stats);
     GET "/healthcheck" Healthcheck: nobody none _ Empty => Empty, (healthcheck);
     POST "/v2/friend/facebook" ImportFacebookFriends:
         session (account) query ImportFacebookFriendsRequest => Empty, (social::import_facebook_friends);
-    POST "/v2/friend/steam" ImportSteamFriends: session (account) query ImportSteamFriendsRequest => Empty, (social::import_steam_friends);
+    POST "/v2/friend/steam" ImportSteamFriends:
+        session (account) query ImportSteamFriendsRequest => Empty, (social::import_steam_friends);
     POST "/v2/group/{group_id}/join" JoinGroup: session none _ JoinGroupRequest => Empty, later;
     POST "/v2/tournament/{tournament_id}/join" JoinTournament: session none _ JoinTournamentRequest => Empty, later;
     POST "/v2/group/{group_id}/kick" KickGroupUsers: session none query KickGroupUsersRequest => Empty, later;
@@ -85,8 +87,9 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     GET "/v2/leaderboard/{leaderboard_id}/owner/{owner_id}" ListLeaderboardRecordsAroundOwner:
         session none query ListLeaderboardRecordsAroundOwnerRequest => LeaderboardRecordList, later;
     GET "/v2/match" ListMatches: session none query ListMatchesRequest => MatchList, (matches::list_matches);
-    GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, later;
-    GET "/v2/notification" ListNotifications: session none query ListNotificationsRequest => NotificationList, (notifications::list_notifications);
+    GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, (parties::list_parties);
+    GET "/v2/notification" ListNotifications:
+        session none query ListNotificationsRequest => NotificationList, (notifications::list_notifications);
     GET "/v2/storage/{collection}" ListStorageObjects:
         session none query ListStorageObjectsRequest => StorageObjectList, later;
     GET "/v2/storage/{collection}/{user_id}" ListStorageObjects:
