@@ -111,7 +111,7 @@ impl Store {
     where
         T: Fn(EdgeChange, Uuid) -> NewNotification + Send + 'static,
     {
-        self.tell(call, |change, other| change.delete(other)).await
+        self.tell(call, Change::delete).await
     }
 
     /// Blocks others, who lose what they had of the relation. Nobody is told.
