@@ -13,7 +13,9 @@ pub use delivery::Delivery;
 pub use outbound::{Outbound, OutboundLimits};
 pub use registry::{Registry, TooManySockets};
 pub use session::{Identity, Session};
-pub use streams::{JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Rule, StreamKey, Streams, wire_stream};
+pub use streams::{
+    Gathering, JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Quotas, Rule, StreamKey, Streams, wire_stream,
+};
 
 use crate::{
     config::Config,
@@ -43,7 +45,8 @@ impl Realtime {
     /// Nobody is connected yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let registry = Arc::new(Registry::new(config.socket.max_sockets_per_user, metrics.clone()));
-        let streams = Arc::new(Streams::new(registry.clone(), metrics));
+        let (gathering, quotas) = (Gathering::new(config), Quotas::new(config));
+        let streams = Arc::new(Streams::new(registry.clone(), gathering, quotas, metrics));
         Self { registry, streams, single_socket: config.session.single_socket }
     }
 

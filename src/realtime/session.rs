@@ -3,12 +3,12 @@
 use super::{
     answers::{Heard, Listener},
     outbound::{Outbound, OutboundLimits},
-    streams::Held,
+    streams::{Held, Holdings},
 };
 use crate::identity::{Tenant, session::SessionClaims};
 use kizuna_protocol::{envelope::Format, realtime::UserPresence};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Who a session is: fixed for the socket's life.
@@ -43,6 +43,8 @@ pub struct Session {
     listener: Listener,
     /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
     held: Mutex<Held>,
+    /// What the user is in over all sessions.
+    holdings: OnceLock<Arc<Holdings>>,
 }
 
 impl Session {
@@ -70,6 +72,7 @@ impl Session {
             outbound: Outbound::new(limits),
             listener: Listener::default(),
             held: Mutex::default(),
+            holdings: OnceLock::new(),
         })
     }
 
@@ -156,5 +159,16 @@ impl Session {
     /// The streams this session is in.
     pub(super) fn held(&self) -> &Mutex<Held> {
         &self.held
+    }
+
+    /// What the user is in over all sessions.
+    pub(super) fn holdings(&self) -> &Arc<Holdings> {
+        self.holdings.get_or_init(Arc::default)
+    }
+
+    /// This session and `other`, of the same user, count what they are in together. Before the session is in anything.
+    pub(super) fn count_with(&self, other: &Self) {
+        // Set already: then it has begun to count, and goes on as it is.
+        let _ = self.holdings.set(other.holdings().clone());
     }
 }
