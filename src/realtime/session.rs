@@ -1,6 +1,7 @@
 //! One live socket: whose it is, how it is written to, and what it is in.
 
 use super::{
+    attachment::Attachment,
     outbound::{Outbound, OutboundLimits},
     streams::Held,
 };
@@ -39,6 +40,7 @@ pub struct Session {
     format: Format,
     shows_status: bool,
     outbound: Outbound,
+    attachment: Attachment,
     /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
     held: Mutex<Held>,
 }
@@ -66,6 +68,7 @@ impl Session {
             format,
             shows_status,
             outbound: Outbound::new(limits),
+            attachment: Attachment::default(),
             held: Mutex::default(),
         })
     }
@@ -132,6 +135,11 @@ impl Session {
     /// What waits to be written.
     pub fn outbound(&self) -> &Outbound {
         &self.outbound
+    }
+
+    /// Who keeps the session.
+    pub(super) fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// The streams this session is in.
