@@ -4,7 +4,7 @@ mod common;
 
 use common::{PATIENCE, Socket, TestServer, text};
 use futures_util::StreamExt;
-use kizuna::config::Config;
+use kizuna::{config::Config, telemetry::KindLabels};
 use kizuna_protocol::{
     envelope::{self, Format},
     realtime::{Envelope, MatchDataSend, MatchJoin, envelope::Message as Body, match_join},
@@ -232,6 +232,10 @@ async fn of_many_connections_with_one_token_one_has_the_session_and_no_message_i
             sockets.extend([one, other]);
         }
     }
+    let others = (sockets.len() - 1) as u64;
+    let closed = KindLabels { kind: "session taken over" };
+    let metrics = server.running.services().metrics.clone();
+    until("one is left", || metrics.sockets_closed.get_or_create(&closed).get() == others).await;
     stays.send(data(&match_id, 0)).await;
     let mut heard = Vec::new();
     for socket in &mut sockets {
@@ -351,12 +355,12 @@ async fn status_true_shows_a_status_where_there_is_none_and_leaves_one_that_is_t
     let services = server.running.services();
     let online = || services.metrics.presences.get();
     assert_eq!(online(), 2, "two in a match");
-    let shown = server.try_connect(&format!("token={token}&format=json&status=true"), &[]).await.expect("it opens");
-    until("the status is shown", || online() == 3).await;
+    let mut shown = server.try_connect(&format!("token={token}&format=json&status=true"), &[]).await.expect("it opens");
+    assert!(shown.next().await["status_presence_event"]["joins"].is_array());
+    assert_eq!(online(), 3);
     lose(&server, shown).await;
     assert_eq!(online(), 3, "a status stays");
     let mut again = server.try_connect(&format!("token={token}&format=json&status=true"), &[]).await.expect("it opens");
-    again.next().await;
     again.quiet().await;
 }
 
