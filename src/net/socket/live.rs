@@ -624,7 +624,7 @@ mod tests {
     ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
+        let socket = WebSocketStream::from_raw_socket(Written::new(server, false), Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
         let serving = tokio::spawn(async move {
             let end = live.serve(dispatch).await;
@@ -839,7 +839,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_in_a_handler_ends_its_session_and_nothing_else() {
         let (server, client) = duplex(4_096);
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let socket = WebSocketStream::from_raw_socket(Written::new(server, false), Role::Server, None).await;
         let mut live = LiveSocket::new(socket, session(), TIMING, None);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
