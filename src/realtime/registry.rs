@@ -56,6 +56,9 @@ impl Registry {
             let mut of_user = self.by_user.entry(session.user_id()).or_default();
             let full = of_user.len() >= self.max_sockets_per_user;
             if !full {
+                if let Some(other) = of_user.first() {
+                    session.count_with(other);
+                }
                 of_user.push(session.clone());
             }
             full
@@ -74,7 +77,13 @@ impl Registry {
     /// There is a session that it should take over.
     pub fn replace(&self, session: &Arc<Session>) -> Result<Vec<Arc<Session>>, ConnectError> {
         self.reserve(session)?;
-        let older = self.by_user.insert(session.user_id(), vec![session.clone()]).unwrap_or_default();
+        let older = {
+            let mut of_user = self.by_user.entry(session.user_id()).or_default();
+            if let Some(other) = of_user.first() {
+                session.count_with(other);
+            }
+            std::mem::replace(&mut *of_user, vec![session.clone()])
+        };
         self.index(session);
         Ok(older)
     }

@@ -71,7 +71,7 @@ pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
             tracing::debug!(user_id = %opening.claims.user_id, client = ?client.address, "socket");
             connection.lifecycle.clone().spawn(async move {
                 match upgrade.await {
-                    Ok(upgraded) => run(&services, connection, opening, upgraded).await,
+                    Ok(upgraded) => run(&services, connection, opening, client, upgraded).await,
                     Err(error) => tracing::debug!(%error, "the client went away during the handshake"),
                 }
             });
@@ -155,7 +155,13 @@ fn refuse(refusal: Refusal) -> Response {
 }
 
 /// A socket's life: admitted, served, cleaned up, closed.
-async fn run(services: &Arc<Services>, connection: Arc<Connection>, opening: Opening, upgraded: Upgraded) {
+async fn run(
+    services: &Arc<Services>,
+    connection: Arc<Connection>,
+    opening: Opening,
+    client: Client,
+    upgraded: Upgraded,
+) {
     let Some(socket) = websocket(services, upgraded).await else { return };
     let lifecycle = &connection.lifecycle;
     let keeper = match resume::admit(services, lifecycle, opening).await {
@@ -175,7 +181,7 @@ async fn run(services: &Arc<Services>, connection: Arc<Connection>, opening: Ope
     if resume::is_on(services) {
         live = live.resumable(session.outbound().attach());
     }
-    let dispatch = |session: &Arc<_>, envelope| envelopes::dispatch(services, session, envelope);
+    let dispatch = |session: &Arc<_>, envelope| envelopes::dispatch(services, session, client, envelope);
     let mut end = live.serve(dispatch).await;
     if end == End::Suspended {
         session.outbound().detach(resume::detached_limits(services));
