@@ -6,10 +6,16 @@ use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
     features::{
-        Services, login::Login, matchmaker::Matchmaker, parties::Parties, passwords::Passwords, revocation,
-        throttle::Throttle, ticket::Tickets,
+        Services,
+        login::Login,
+        matchmaker::{self, Matchmaker},
+        parties::Parties,
+        passwords::Passwords,
+        revocation,
+        throttle::Throttle,
+        ticket::Tickets,
     },
-    hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
+    hooks::{AfterAuthenticate, AfterEnvelope, BeforeAuthenticate, BeforeEnvelope, Bridge, Hooks, HooksBuilder},
     identity::{
         self, Verifier,
         session::{SessionTokens, SigningKeys},
@@ -98,6 +104,20 @@ impl Server {
         self
     }
 
+    /// Adds a hook that runs before messages of sockets.
+    #[must_use]
+    pub fn before_envelope(mut self, hook: impl BeforeEnvelope + 'static) -> Self {
+        self.hooks = self.hooks.before_envelope(hook);
+        self
+    }
+
+    /// Adds a hook that runs after messages of sockets.
+    #[must_use]
+    pub fn after_envelope(mut self, hook: impl AfterEnvelope + 'static) -> Self {
+        self.hooks = self.hooks.after_envelope(hook);
+        self
+    }
+
     /// Starts serving. Call it inside a tokio runtime.
     ///
     /// # Errors
@@ -122,6 +142,8 @@ impl Server {
         let limits = Limits {
             outbox_size: config.hooks.outbox_size,
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
+            notifications_per_user: config.notification.max_per_user,
+            friends_per_user: config.friend.max_per_user,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
         let audit =
@@ -141,8 +163,8 @@ impl Server {
         )?;
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
-            parties: Parties::new(&config),
-            matchmaker: Matchmaker::new(&config),
+            parties: Parties::new(metrics.clone()),
+            matchmaker: Matchmaker::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
             throttle: Throttle::new(&config.socket, clock.clone()),
             tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
@@ -179,12 +201,14 @@ impl Server {
             provider
         });
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
+        lifecycle.spawn(services.hooks.telling().run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
         lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
+        lifecycle.spawn(matchmaker::run(services.clone(), lifecycle.clone()));
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;
-            realtime.disconnect_all();
+            realtime.stop_all();
         });
         tracing::info!(http = %addresses.http, "serving");
         Ok(Running { services, lifecycle, addresses, dev_provider })

@@ -11,5 +11,6 @@ pub mod identity;
 pub mod lifecycle;
 pub mod net;
 pub mod realtime;
+pub mod search;
 pub mod store;
 pub mod telemetry;

@@ -46,10 +46,6 @@ section! {
         max_per_session: usize = 16,
         /// Parties that one user may be in at once, over all sockets.
         max_per_user: usize = 32,
-        /// Milliseconds after which a new or changed party is listed as it is.
-        label_update_interval_ms: u64 = 1_000,
-        /// Milliseconds between looks for parties that nobody is in; 0: never.
-        idle_check_interval_ms: u64 = 30_000,
     }
 }
 
@@ -72,6 +68,13 @@ section! {
         max_query_bytes: usize = 2_048,
         /// Properties of one ticket, over both kinds; more are refused.
         max_properties: usize = 64,
+        /// Users of one match; a ticket with a larger max_count wants so many. Each is sent all of them.
+        max_users: u32 = 256,
+        /// Tickets that one pass looks at, over all that search; each of these has an equal share, and what one leaves over is for
+        /// those after it. One that has used up its share searches again in the next pass.
+        max_looks: usize = 10_000_000,
+        /// Tickets that one answer to `GET /v2/matchmaker/why` looks at, the oldest first; 0: it is not served.
+        max_why: usize = 10_000,
     }
 }
 
@@ -90,6 +93,8 @@ section! {
         max_per_user: usize = 10_000,
         /// Ids and usernames in one call; more are answered 400, code 3.
         max_per_call: usize = 100,
+        /// Relations looked at for one page of friends of friends; a page that would need more is cut short, and its cursor goes on.
+        max_looked_at: usize = 10_000,
     }
 }
 

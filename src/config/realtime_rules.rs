@@ -22,9 +22,11 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         (matchmaker.max_pool, "matchmaker.max_pool"),
         (matchmaker.max_query_bytes, "matchmaker.max_query_bytes"),
         (matchmaker.max_properties, "matchmaker.max_properties"),
+        (matchmaker.max_looks, "matchmaker.max_looks"),
         (notification.max_per_user, "notification.max_per_user"),
         (friend.max_per_user, "friend.max_per_user"),
         (friend.max_per_call, "friend.max_per_call"),
+        (friend.max_looked_at, "friend.max_looked_at"),
         (limits.max_remembered, "limits.max_remembered"),
         (limits.matches_per_user, "limits.matches_per_user"),
         (limits.streams_per_user, "limits.streams_per_user"),
@@ -39,9 +41,8 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         "realtime.snapshot",
         "true only with realtime.resume_window_ms above 0: what is taken up has to wait for its players",
     )?;
-    check((1..=day).contains(&party.label_update_interval_ms), "party.label_update_interval_ms", "1 to 86400000")?;
-    check(party.idle_check_interval_ms <= day, "party.idle_check_interval_ms", "0 to 86400000")?;
     check((1..=86_400).contains(&matchmaker.interval_sec), "matchmaker.interval_sec", "1 to 86400")?;
     check(matchmaker.max_intervals >= 1, "matchmaker.max_intervals", "1 or more")?;
+    check((2..=4_096).contains(&matchmaker.max_users), "matchmaker.max_users", "2 to 4096")?;
     check(limits.burst >= 1, "limits.burst", "1 or more")
 }

@@ -25,6 +25,13 @@ pub(super) fn opened(services: &Services, session: &Arc<Session>) {
     }
 }
 
+/// Another socket with `status=true` has taken the session over: a status that it shows stays as it is.
+pub(super) fn resumed(services: &Services, session: &Arc<Session>) {
+    if !services.realtime.streams().is_member(&stream_of(session, session.user_id()), session) {
+        show(services, session, "");
+    }
+}
+
 /// Shows `text` to the followers and to the user's own sessions. A session that is over shows nothing, and nobody reads why.
 fn show(services: &Services, session: &Arc<Session>, text: &str) {
     let meta = PresenceMeta { status: Some(text.into()), ..PresenceMeta::default() };

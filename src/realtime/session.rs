@@ -1,6 +1,8 @@
 //! One live socket: whose it is, how it is written to, and what it is in.
 
 use super::{
+    answers::{Heard, Listener},
+    attachment::Attachment,
     outbound::{Outbound, OutboundLimits},
     streams::{Held, Holdings},
 };
@@ -39,6 +41,8 @@ pub struct Session {
     format: Format,
     shows_status: bool,
     outbound: Outbound,
+    listener: Listener,
+    attachment: Attachment,
     /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
     held: Mutex<Held>,
     /// What the user is in over all sessions.
@@ -68,6 +72,8 @@ impl Session {
             format,
             shows_status,
             outbound: Outbound::new(limits),
+            listener: Listener::default(),
+            attachment: Attachment::default(),
             held: Mutex::default(),
             holdings: OnceLock::new(),
         })
@@ -135,6 +141,27 @@ impl Session {
     /// What waits to be written.
     pub fn outbound(&self) -> &Outbound {
         &self.outbound
+    }
+
+    /// From now on the answers to this session's request are heard. Requests of one session are served one after another, so
+    /// all that is heard is of one.
+    pub fn listen(&self) {
+        self.listener.start();
+    }
+
+    /// What was heard since [`Self::listen`], which ends here.
+    pub fn heard(&self) -> Heard {
+        self.listener.stop()
+    }
+
+    /// What notes answers.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Who keeps the session.
+    pub(super) fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// The streams this session is in.

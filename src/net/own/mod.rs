@@ -9,6 +9,7 @@ mod sessions;
 mod table;
 mod ticket;
 mod token;
+mod why;
 
 use super::respond::{Failure, Response};
 use crate::features::{Client, Services};

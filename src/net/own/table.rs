@@ -1,12 +1,13 @@
 //! The rows of our own routes.
 
-use super::{OwnAnswer, OwnCall, OwnRoute, login, nonce, revocation, sessions, ticket, token};
+use super::{OwnAnswer, OwnCall, OwnRoute, login, nonce, revocation, sessions, ticket, token, why};
 
 /// Every route of our own.
 pub(in crate::net) static OWN_ROUTES: &[OwnRoute] = &[
     row("GET", "/.well-known/jwks.json", "KeySet", NO_BODY, sessions::key_set),
     row("POST", "/v2/session/introspect", "Introspect", TAKES_A_BODY, sessions::introspect),
     row("POST", "/v2/session/ticket", "SessionTicket", NO_BODY, ticket::issue),
+    row("GET", "/v2/matchmaker/why", "MatchmakerWhy", NO_BODY, why::why),
     row("POST", "/oauth2/token", "Token", TAKES_A_BODY, token::token),
     row("GET", "/bridge/login", "BridgeLogin", NO_BODY, login::begin),
     row("GET", "/bridge/callback", "BridgeCallback", NO_BODY, login::callback),

@@ -3,7 +3,10 @@
 use super::{Auth, Body, Route, json, not_served, special};
 use crate::{
     error::Error,
-    features::{Client, Services, account, authenticate, links, matches, revocation, session, social, users},
+    features::{
+        Client, Services, account, authenticate, links, matches, matchmaker, parties, revocation, session, social,
+        users,
+    },
 };
 use kizuna_protocol::api;
 #[cfg(test)]
@@ -51,7 +54,7 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     GET "/v2/user" GetUsers: session none query GetUsersRequest => Users, (users::get_users);
     GET "/v2/iap/subscription/{product_id}" GetSubscription:
         session none _ GetSubscriptionRequest => ValidatedSubscription, later;
-    GET "/v2/matchmaker/stats" GetMatchmakerStats: session none _ Empty => MatchmakerStats, later;
+    GET "/v2/matchmaker/stats" GetMatchmakerStats: session none _ Empty => MatchmakerStats, (matchmaker::stats);
     GET "/healthcheck" Healthcheck: nobody none _ Empty => Empty, (healthcheck);
     POST "/v2/friend/facebook" ImportFacebookFriends:
         session (account) query ImportFacebookFriendsRequest => Empty, later;
@@ -82,7 +85,7 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     GET "/v2/leaderboard/{leaderboard_id}/owner/{owner_id}" ListLeaderboardRecordsAroundOwner:
         session none query ListLeaderboardRecordsAroundOwnerRequest => LeaderboardRecordList, later;
     GET "/v2/match" ListMatches: session none query ListMatchesRequest => MatchList, (matches::list_matches);
-    GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, later;
+    GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, (parties::list_parties);
     GET "/v2/notification" ListNotifications: session none query ListNotificationsRequest => NotificationList, later;
     GET "/v2/storage/{collection}" ListStorageObjects:
         session none query ListStorageObjectsRequest => StorageObjectList, later;

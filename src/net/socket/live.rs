@@ -1,8 +1,11 @@
 //! One socket's loop: a single task that reads frames, writes what waits, and watches the time. Generic over the byte stream,
 //! so its tests need no network. Rules: spec/realtime-core.md section 2.
 
-use super::expiry::Expiry;
-use crate::{net::envelopes::Verdict, realtime::Session};
+use super::{expiry::Expiry, written::Written};
+use crate::{
+    net::envelopes::{Pending, Served, Verdict},
+    realtime::{Call, Session},
+};
 use futures_util::{SinkExt, StreamExt};
 use kizuna_protocol::{
     code::Close,
@@ -57,6 +60,12 @@ pub(super) enum End {
     ByClient,
     /// The connection is gone.
     Lost,
+    /// The client has read nothing for longer than a write may take.
+    Stuck,
+    /// Another connection takes the session over.
+    TakenOver,
+    /// The server stops and keeps its sessions.
+    Suspended,
 }
 
 impl End {
@@ -67,17 +76,61 @@ impl End {
             Self::Close(close) => close.reason,
             Self::ByClient => "closed by the client",
             Self::Lost => "connection lost",
+            Self::Stuck => Close::QUEUE_FULL.reason,
+            Self::TakenOver => Close::TAKEN_OVER.reason,
+            Self::Suspended => Close::RESTARTING.reason,
+        }
+    }
+
+    /// Whether the client may not know of it: it said no goodbye, and was told none.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost | Self::Stuck | Self::Close(Close::IDLE_TIMEOUT))
+    }
+
+    /// What the client is told in the close frame.
+    fn told(&self) -> Option<Close> {
+        match self {
+            Self::Close(close) => Some(*close),
+            Self::Stuck => Some(Close::QUEUE_FULL),
+            Self::TakenOver => Some(Close::TAKEN_OVER),
+            Self::Suspended => Some(Close::RESTARTING),
+            Self::ByClient | Self::Lost => None,
         }
     }
 }
 
+impl Verdict {
+    fn end(self) -> Option<End> {
+        match self {
+            Self::Stay => None,
+            Self::End(close) => Some(End::Close(close)),
+        }
+    }
+}
+
+/// What a socket leaves to a session that goes on without it.
+pub(super) struct Remains {
+    /// Taken from the session's queue, but not sent whole.
+    pub(super) unsent: VecDeque<Message>,
+    /// The request that is being served.
+    pub(super) serving: Option<Pending>,
+}
+
 /// A WebSocket and its session.
 pub(super) struct LiveSocket<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Written<S>>,
     session: Arc<Session>,
     timing: Timing,
     /// Taken from the session's queue, not yet handed to the socket.
     batch: VecDeque<Message>,
+    /// Handed to the socket, not yet known to be on the wire. `None`: nobody will ask for it.
+    kept: Option<VecDeque<Message>>,
+    /// Messages that have been on the wire when this was last looked at.
+    sent: u64,
+    /// The session has been given back: nothing more is taken from its queue.
+    left: bool,
+    /// Nothing more can be written.
+    broken: bool,
     /// Handed to the socket, not yet all on the wire.
     unflushed: bool,
     /// When the client must have read something. Set while nothing can be written, cleared by every byte that can.
@@ -86,6 +139,8 @@ pub(super) struct LiveSocket<S> {
     alive: Pin<Box<Sleep>>,
     /// The end of the session token, where that ends the socket.
     expiry: Option<Box<Expiry>>,
+    /// The request that is being served, if that takes time. No frame is read meanwhile.
+    serving: Option<Pending>,
     deadline: Instant,
     pinged: bool,
     messages_until_alive: u32,
@@ -100,13 +155,18 @@ enum Step {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     pub(super) fn new(
-        socket: WebSocketStream<S>,
+        socket: WebSocketStream<Written<S>>,
         session: Arc<Session>,
         timing: Timing,
         expiry: Option<Expiry>,
     ) -> Self {
         Self {
+            kept: None,
+            sent: 0,
+            left: false,
+            broken: false,
             expiry: expiry.map(Box::new),
+            serving: None,
             socket,
             session,
             timing,
@@ -121,28 +181,93 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
+    /// The same for a session that may outlive the socket; `waiting` goes out first. The stream below must count.
+    pub(super) fn resumable(self, waiting: VecDeque<Message>) -> Self {
+        Self { batch: waiting, kept: Some(VecDeque::new()), ..self }
+    }
+
     /// Serves the socket until it ends. A panic in a handler ends this socket and nothing else.
-    pub(super) async fn serve(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Verdict) -> End {
+    pub(super) async fn serve(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
         loop {
             let message = match poll_fn(|context| self.poll_step(context)).await {
                 Step::Frame(message) => message,
                 Step::End(end) => return end,
             };
-            let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(&dispatch, message)));
-            match handled {
-                Ok(None) => {}
-                Ok(Some(end)) => return end,
-                Err(_) => {
-                    tracing::error!(session_id = %self.session.id(), "a handler panicked; its session ends");
-                    return End::Close(Close::INTERNAL_ERROR);
-                }
+            if let Some(end) = self.handle_safely(&dispatch, message) {
+                return end;
             }
         }
     }
 
-    /// Frames first, so that answers gather; then what waits; then the time. Who is to be closed is not heard any more.
+    /// Says goodbye to a client whose session the server keeps, and serves what it had sent before it heard of that. What is to be
+    /// written from now on stays with the session. Answers how the socket ends: as suspended, unless something else ends it.
+    pub(super) async fn retire(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
+        let told = timeout(self.timing.write_wait, self.write_farewell()).await;
+        if !matches!(told, Ok(Ok(()))) {
+            return End::Suspended;
+        }
+        let heard_out = timeout(self.timing.close_ack_wait, self.hear_out(dispatch)).await;
+        heard_out.unwrap_or(End::Suspended)
+    }
+
+    async fn write_farewell(&mut self) -> Result<(), WsError> {
+        while let Some(message) = self.batch.pop_front() {
+            poll_fn(|context| self.socket.poll_ready_unpin(context)).await?;
+            self.hand_to_socket(message)?;
+        }
+        let Close { code, reason } = Close::RESTARTING;
+        self.socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await
+    }
+
+    async fn hear_out(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
+        loop {
+            let message = match poll_fn(|context| self.poll_heard(context)).await {
+                Step::Frame(message) => message,
+                Step::End(End::Lost) => return End::Suspended,
+                Step::End(end) => return end,
+            };
+            match self.handle_safely(&dispatch, message) {
+                None => {}
+                Some(End::ByClient) => return End::Suspended,
+                Some(end) => return end,
+            }
+        }
+    }
+
+    /// The next frame, once the request before it is served.
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Some(close) = self.session.outbound().poll_closing(context) {
+            return Poll::Ready(Step::End(End::Close(close)));
+        }
+        if self.serving.is_some() {
+            match self.poll_serving(context) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(end)) => return Poll::Ready(Step::End(end)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_read(context)
+    }
+
+    /// A panic in a handler is an end like another.
+    fn handle_safely(
+        &mut self,
+        dispatch: &impl Fn(&Arc<Session>, Envelope) -> Served,
+        message: Message,
+    ) -> Option<End> {
+        let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(dispatch, message)));
+        handled.unwrap_or_else(|_| Some(self.panicked()))
+    }
+
+    fn panicked(&self) -> End {
+        tracing::error!(session_id = %self.session.id(), "a handler panicked; its session ends");
+        End::Close(Close::INTERNAL_ERROR)
+    }
+
+    /// Frames first, so that answers gather; then what waits; then the time. Who is to be closed is not heard any more, and who
+    /// waits for a request not yet: requests are served one after another.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
-        let heard = self.session.outbound().closing().is_none();
+        let heard = self.session.outbound().closing().is_none() && self.serving.is_none();
         if heard
             && self.frames_since_write < FRAMES_BEFORE_WRITE
             && let Poll::Ready(step) = self.poll_read(context)
@@ -158,6 +283,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             && expiry.poll(context, &self.session).is_ready()
         {
             return Poll::Ready(Step::End(End::Close(Close::SESSION_EXPIRED)));
+        }
+        if let Poll::Ready(served) = self.poll_serving(context) {
+            match served {
+                None => return self.poll_step(context),
+                Some(end) => return Poll::Ready(Step::End(end)),
+            }
+        }
+        match self.session.called() {
+            Some(Call::Claimed) => return Poll::Ready(Step::End(End::TakenOver)),
+            Some(Call::Suspended) => return Poll::Ready(Step::End(End::Suspended)),
+            None => {}
         }
         if heard && self.frames_since_write >= FRAMES_BEFORE_WRITE {
             // What was written may have been all that kept frames waiting.
@@ -190,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                     Poll::Pending => return self.poll_stuck(context),
                 }
                 let Some(message) = self.batch.pop_front() else { break };
-                if self.socket.start_send_unpin(message).is_err() {
+                if self.hand_to_socket(message).is_err() {
                     return Poll::Ready(End::Lost);
                 }
                 self.unflushed = true;
@@ -209,12 +345,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
                     self.stuck = None;
+                    self.forget_sent();
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
                 Poll::Pending => return self.poll_stuck(context),
             }
         }
         Poll::Pending
+    }
+
+    fn hand_to_socket(&mut self, message: Message) -> Result<(), WsError> {
+        if let Some(kept) = &mut self.kept {
+            kept.push_back(message.clone());
+        }
+        self.socket.start_send_unpin(message)?;
+        self.forget_sent();
+        Ok(())
+    }
+
+    /// What is on the wire need not be kept.
+    fn forget_sent(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let sent = self.socket.get_ref().messages();
+        for _ in self.sent..sent {
+            kept.pop_front();
+        }
+        self.sent = sent;
+        if kept.is_empty() && kept.capacity() > KEPT_SLOTS {
+            *kept = VecDeque::new();
+        }
+    }
+
+    /// Gives the session back: what was not sent whole, and what is still being done. Only closing is left to do then.
+    pub(super) fn leave(&mut self) -> Remains {
+        self.forget_sent();
+        self.left = true;
+        let mut unsent = self.kept.take().unwrap_or_default();
+        if !unsent.is_empty() {
+            // Its buffer holds what another connection will send: nothing more may go out here.
+            self.broken = true;
+        }
+        unsent.append(&mut self.batch);
+        Remains { unsent, serving: self.serving.take() }
     }
 
     /// The client does not read: not for longer than `write_wait`, and not past the bound of its queue.
@@ -225,11 +397,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
         let wait = self.timing.write_wait;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(wait)));
-        stuck.as_mut().poll(context).map(|()| End::Close(Close::QUEUE_FULL))
+        stuck.as_mut().poll(context).map(|()| End::Stuck)
+    }
+
+    /// The request that takes time: ready when it is served, with an end if it ends the socket; pends without one.
+    fn poll_serving(&mut self, context: &mut Context<'_>) -> Poll<Option<End>> {
+        let Some(serving) = &mut self.serving else { return Poll::Pending };
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context)));
+        let end = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(verdict)) => verdict.end(),
+            Err(_) => Some(self.panicked()),
+        };
+        self.serving = None;
+        Poll::Ready(end)
     }
 
     fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<End> {
         while self.alive.as_mut().poll(context).is_ready() {
+            if self.pinged && self.serving.is_some() {
+                // The client's pong may lie unread until its request is served, for which there is a bound.
+                self.alive.as_mut().reset(Instant::now() + self.timing.pong_wait);
+                continue;
+            }
             if self.pinged {
                 return Poll::Ready(End::Close(Close::IDLE_TIMEOUT));
             }
@@ -256,7 +446,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     /// One frame; an end if it ends the socket.
-    fn handle(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, message: Message) -> Option<End> {
+    fn handle(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Served, message: Message) -> Option<End> {
         match message {
             Message::Text(text) if self.session.format() == Format::Json => self.request(dispatch, text.as_bytes()),
             Message::Binary(bytes) if self.session.format() == Format::Protobuf => self.request(dispatch, &bytes),
@@ -275,7 +465,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
-    fn request(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, payload: &[u8]) -> Option<End> {
+    fn request(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Served, payload: &[u8]) -> Option<End> {
         self.messages_until_alive -= 1;
         if self.messages_until_alive == 0 {
             self.messages_until_alive = self.timing.backoff_threshold;
@@ -285,26 +475,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             return Some(End::Close(Close::MALFORMED_PAYLOAD));
         };
         match dispatch(&self.session, envelope) {
-            Verdict::Stay => None,
-            Verdict::End(close) => Some(End::Close(close)),
+            Served::Now(verdict) => verdict.end(),
+            Served::Later(pending) => {
+                self.serving = Some(pending);
+                None
+            }
         }
     }
 
     /// Ends the connection: what waits is written, then the close frame, then the client's own is waited for.
     pub(super) async fn close(mut self, end: End) {
-        let frame = match end {
-            End::Lost => return,
-            End::ByClient => {
+        if self.broken || end == End::Suspended {
+            return;
+        }
+        let Some(close) = end.told() else {
+            if end == End::ByClient {
                 let _ = timeout(self.timing.write_wait, self.socket.flush()).await;
-                return;
             }
-            End::Close(close) => {
-                if close != Close::QUEUE_FULL {
-                    let _ = timeout(self.timing.write_wait, self.write_rest()).await;
-                }
-                CloseFrame { code: close.code.into(), reason: close.reason.into() }
-            }
+            return;
         };
+        if !self.left && close != Close::QUEUE_FULL {
+            let _ = timeout(self.timing.write_wait, self.write_rest()).await;
+        }
+        let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
         let awaits_answer = frame.code != CloseCode::Size && frame.code != CloseCode::Protocol;
         let sent = timeout(self.timing.write_wait, self.socket.send(Message::Close(Some(frame)))).await;
         if awaits_answer && matches!(sent, Ok(Ok(()))) {
@@ -400,15 +593,26 @@ mod tests {
         Session::new(Arc::new(claims), Uuid::from_u128(2), Format::Json, false, limits)
     }
 
-    fn pong(session: &Arc<Session>, envelope: Envelope) -> Verdict {
+    fn pong(session: &Arc<Session>, envelope: Envelope) -> Served {
         assert!(matches!(envelope.message, Some(Body::Ping(Ping {}))));
         crate::realtime::Delivery::answer(envelope.cid, Some(Body::Pong(Pong {}))).to(session);
-        Verdict::Stay
+        Served::Now(Verdict::Stay)
+    }
+
+    /// As [`pong`], after a time: `cid` is in milliseconds. 0 panics.
+    fn late(session: &Arc<Session>, envelope: Envelope) -> Served {
+        let session = session.clone();
+        Served::Later(Box::pin(async move {
+            sleep(Duration::from_millis(envelope.cid.parse().expect("a number"))).await;
+            assert_ne!(envelope.cid, "0", "on purpose");
+            crate::realtime::Delivery::answer(envelope.cid, Some(Body::Pong(Pong {}))).to(&session);
+            Verdict::Stay
+        }))
     }
 
     /// A socket that is being served, and its client's end over a pipe that holds `room` bytes.
     async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
-        served_until(room, session(), TIMING, None).await
+        served_until(room, session(), TIMING, None, pong).await
     }
 
     async fn served_until(
@@ -416,13 +620,14 @@ mod tests {
         session: Arc<Session>,
         timing: Timing,
         expiry: Option<Expiry>,
+        dispatch: fn(&Arc<Session>, Envelope) -> Served,
     ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
         let serving = tokio::spawn(async move {
-            let end = live.serve(pong).await;
+            let end = live.serve(dispatch).await;
             live.close(end.clone()).await;
             end
         });
@@ -577,7 +782,7 @@ mod tests {
         // No pings, which would ask the client to read.
         let timing =
             Timing { ping_period: Duration::from_secs(5_000), pong_wait: Duration::from_secs(9_000), ..TIMING };
-        let (serving, session, client) = served_until(1 << 16, session, timing, Some(expiry)).await;
+        let (serving, session, client) = served_until(1 << 16, session, timing, Some(expiry), pong).await;
         tokio::task::yield_now().await;
         (clock, session, client, serving)
     }
@@ -638,7 +843,63 @@ mod tests {
         let mut live = LiveSocket::new(socket, session(), TIMING, None);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
-        let end = live.serve(|_, _| panic!("on purpose")).await;
+        let end = live.serve(|_, _| -> Served { panic!("on purpose") }).await;
         assert_eq!(end, End::Close(Close::INTERNAL_ERROR));
+    }
+
+    async fn served_late() -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
+        served_until(1 << 16, session(), TIMING, None, late).await
+    }
+
+    async fn ask(client: &mut WebSocketStream<DuplexStream>, millis: u64) {
+        client.send(Message::text(format!(r#"{{"cid":"{millis}","ping":{{}}}}"#))).await.expect("sent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_take_time_are_served_one_after_another() {
+        let (_serving, _session, mut client) = served_late().await;
+        let start = Instant::now();
+        for millis in [3_000, 1_000, 2_000] {
+            ask(&mut client, millis).await;
+        }
+        for (millis, until) in [(3_000, 3), (1_000, 4), (2_000, 6)] {
+            assert_eq!(next_text(&mut client).await, format!(r#"{{"cid":"{millis}","pong":{{}}}}"#));
+            assert_eq!(seconds(start), until);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_request_takes_time_messages_and_pings_go_out_and_a_close_ends_the_socket() {
+        let (serving, session, mut client) = served_late().await;
+        ask(&mut client, 3_600_000).await;
+        tokio::task::yield_now().await;
+        session.outbound().push(Message::text("of another"));
+        assert_eq!(next_text(&mut client).await, "of another");
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+        // A second request would be a sign of life, if it were read.
+        ask(&mut client, 1).await;
+        sleep(Duration::from_secs(60)).await;
+        assert!(!serving.is_finished(), "who is not heard is not taken for silent");
+        session.outbound().close(Close::DISCONNECTED);
+        assert_eq!(next_close(&mut client).await, 1_000);
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_pong_waited_for_a_request_lives_on() {
+        let (serving, _session, mut client) = served_late().await;
+        ask(&mut client, 40_000).await;
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+        client.flush().await.expect("the pong goes out");
+        assert!(next_text(&mut client).await.contains("pong"));
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))), "pinged anew");
+        assert!(!serving.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_request_that_takes_time_ends_its_session_and_nothing_else() {
+        let (serving, _session, mut client) = served_late().await;
+        ask(&mut client, 0).await;
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::INTERNAL_ERROR));
     }
 }

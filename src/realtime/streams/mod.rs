@@ -228,6 +228,11 @@ impl Streams {
         }
     }
 
+    /// From now on `session` joins nothing more; it stays where it is.
+    pub fn bar(&self, session: &Session) {
+        session.held().lock().closed = true;
+    }
+
     /// Takes `session` out of everything, for good: it is over. It hears nothing of that.
     pub fn leave_all(&self, session: &Session) {
         let (joined, followed) = {

@@ -1,0 +1,265 @@
+//! The tickets as the pass knows them, and the pass itself (spec/matchmaker.md 9): no lock, no clock, no socket. Two runs over the
+//! same tickets form the same matches.
+
+use super::{
+    groups::Groups,
+    shapes::{Shape, Shapes},
+    ticket::Ticket,
+    waiting::Change,
+};
+use crate::{
+    identity::Tenant,
+    search::{Filter, Index},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+/// By what rules tickets are matched.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Passes in which a ticket insists on its largest number of users; after them it no longer searches.
+    pub max_intervals: u32,
+    /// Whether both sides' queries have to take the other.
+    pub mutual: bool,
+    /// Users of one match; a ticket that wants more wants so many.
+    pub largest: u32,
+    /// Tickets that one pass looks at, over all that search. Each of these has an equal share, and what one leaves over is for those
+    /// after it. One that has used up its share searches again in the next pass: half of it is for such tickets alone, the oldest
+    /// first, without shares; so each comes to its end.
+    pub looks: usize,
+}
+
+/// What a pass asks of the world while it runs.
+#[derive(Clone, Copy)]
+pub struct Watch<'w> {
+    /// Whether it takes so long that one side's query is enough for the rest of it.
+    pub is_late: &'w dyn Fn() -> bool,
+    /// Whether it should end at once.
+    pub is_stopped: &'w dyn Fn() -> bool,
+}
+
+impl Watch<'static> {
+    /// A pass that takes no time.
+    pub const NEVER: Self = Self { is_late: &|| false, is_stopped: &|| false };
+}
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The matches: the tickets of each, the one that found the others last.
+    pub matches: Vec<Vec<Arc<Ticket>>>,
+    /// Tickets that were looked at, counted each time.
+    pub looks: usize,
+    /// Tickets that had used up their share; they search again in the next pass.
+    pub cut_short: usize,
+}
+
+/// The pool.
+#[derive(Debug)]
+pub struct Pool {
+    rules: Rules,
+    /// Tickets of one tenant are never seen by a search of another's.
+    grounds: HashMap<Tenant, Ground>,
+    /// Those that search, oldest first.
+    active: BTreeMap<u64, Arc<Ticket>>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, grounds: HashMap::new(), active: BTreeMap::new() }
+    }
+
+    /// Forgets every ticket.
+    pub(super) fn clear(&mut self) {
+        self.grounds.clear();
+        self.active.clear();
+    }
+
+    pub(super) fn apply(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Added(ticket) => self.add(&ticket),
+                Change::Removed(ticket) => self.remove(&ticket),
+            }
+        }
+    }
+
+    /// Takes a ticket in, or back in.
+    pub fn add(&mut self, ticket: &Arc<Ticket>) {
+        self.grounds.entry(ticket.draft.tenant).or_default().add(ticket);
+        if !ticket.is_passive() {
+            self.active.insert(ticket.order, ticket.clone());
+        }
+    }
+
+    /// Lets a ticket go; one that is not there changes nothing.
+    pub fn remove(&mut self, ticket: &Arc<Ticket>) {
+        self.active.remove(&ticket.order);
+        let tenant = ticket.draft.tenant;
+        let Some(ground) = self.grounds.get_mut(&tenant) else { return };
+        ground.remove(ticket, self.rules.largest);
+        if ground.tickets.is_empty() {
+            self.grounds.remove(&tenant);
+        }
+    }
+
+    /// Tickets that search.
+    pub fn active(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Of each tenant how many tickets there are, and when the oldest was made, in microseconds since 1970.
+    pub(super) fn census(&self) -> HashMap<Tenant, (usize, i64)> {
+        let of = |ground: &Ground| {
+            (ground.tickets.len(), ground.tickets.values().next().map_or(0, |oldest| oldest.created_micros))
+        };
+        self.grounds.iter().map(|(tenant, ground)| (*tenant, of(ground))).collect()
+    }
+
+    /// One pass: every active ticket searches once, oldest first. Matched tickets leave the pool.
+    pub fn pass(&mut self, watch: Watch<'_>) -> Outcome {
+        let searchers: Vec<Arc<Ticket>> = self.active.values().cloned().collect();
+        let mut outcome = Outcome::default();
+        let mut budget = Budget::of(self.rules.looks, &searchers);
+        let mut is_mutual = self.rules.mutual;
+        for (at, ticket) in searchers.iter().enumerate() {
+            let looks = budget.share(ticket, searchers.len() - at);
+            if !self.active.contains_key(&ticket.order) {
+                continue;
+            }
+            if (watch.is_stopped)() {
+                break;
+            }
+            is_mutual &= !(watch.is_late)();
+            let passes = ticket.passes().saturating_add(1);
+            let counts = ticket.counts();
+            let is_last = passes >= self.rules.max_intervals || counts.min == counts.max;
+            let terms = Terms { insists: !is_last, mutual: is_mutual, largest: self.rules.largest, looks };
+            let Some(ground) = self.grounds.get_mut(&ticket.draft.tenant) else { continue };
+            let searched = ground.search(ticket, terms);
+            budget.spend(ticket, searched.looks);
+            outcome.looks += searched.looks;
+            outcome.cut_short += usize::from(searched.is_cut_short);
+            let is_passive = is_last && searched.found.is_none() && !searched.is_cut_short;
+            ticket.set_searched(passes, is_passive, searched.is_cut_short);
+            if is_passive {
+                self.active.remove(&ticket.order);
+            }
+            if let Some(tickets) = searched.found {
+                tickets.iter().for_each(|ticket| self.remove(ticket));
+                outcome.matches.push(tickets);
+            }
+        }
+        outcome
+    }
+}
+
+/// What is left of [`Rules::looks`].
+struct Budget {
+    shared: usize,
+    /// For those that were cut short.
+    reserved: usize,
+}
+
+impl Budget {
+    fn of(looks: usize, searchers: &[Arc<Ticket>]) -> Self {
+        let reserved = if searchers.iter().any(|ticket| ticket.was_cut_short()) { looks / 2 } else { 0 };
+        Self { shared: looks - reserved, reserved }
+    }
+
+    fn is_reserved_for(&self, ticket: &Ticket) -> bool {
+        ticket.was_cut_short() && self.reserved > 0
+    }
+
+    /// What a ticket may look at, `left` of which search, it included.
+    fn share(&self, ticket: &Ticket, left: usize) -> usize {
+        if self.is_reserved_for(ticket) { self.reserved } else { self.shared / left }
+    }
+
+    fn spend(&mut self, ticket: &Ticket, looks: usize) {
+        let from = if self.is_reserved_for(ticket) { &mut self.reserved } else { &mut self.shared };
+        *from = from.saturating_sub(looks);
+    }
+}
+
+/// How one ticket searches.
+#[derive(Clone, Copy)]
+struct Terms {
+    insists: bool,
+    mutual: bool,
+    largest: u32,
+    looks: usize,
+}
+
+/// What it came to.
+#[derive(Default)]
+struct Searched {
+    found: Option<Vec<Arc<Ticket>>>,
+    looks: usize,
+    is_cut_short: bool,
+}
+
+/// The tickets of one tenant.
+#[derive(Debug, Default)]
+struct Ground {
+    index: Index<u64>,
+    /// Oldest first.
+    tickets: BTreeMap<u64, Arc<Ticket>>,
+    shapes: Shapes,
+}
+
+impl Ground {
+    fn add(&mut self, ticket: &Arc<Ticket>) {
+        if self.tickets.insert(ticket.order, ticket.clone()).is_none() {
+            self.index.insert(ticket.order, ticket.document.clone());
+            self.shapes.add(Shape::of(ticket));
+        }
+    }
+
+    fn remove(&mut self, ticket: &Arc<Ticket>, largest: u32) {
+        if self.tickets.remove(&ticket.order).is_some() {
+            self.index.remove(&ticket.order);
+            self.shapes.remove(Shape::of(ticket), largest);
+        }
+    }
+
+    fn search(&mut self, searcher: &Arc<Ticket>, terms: Terms) -> Searched {
+        let mut searched = Searched::default();
+        if !self.shapes.could_match(Shape::of(searcher), terms.insists, terms.largest) {
+            return searched;
+        }
+        let counts = searcher.counts();
+        let filters =
+            [Filter::AtLeast("min_count", f64::from(counts.min)), Filter::AtMost("max_count", f64::from(counts.max))];
+        let mut groups = Groups::new(searcher, terms.largest);
+        let looks = std::cell::Cell::new(0_usize);
+        let agree = |member: &Ticket, found: &Ticket| {
+            looks.set(looks.get() + 2 * usize::from(terms.mutual));
+            !terms.mutual || member.accepts(found) && found.accepts(member)
+        };
+        self.index.search(&searcher.query, &filters, |order, _score| {
+            let Some(found) = self.tickets.get(&order).filter(|found| found.order != searcher.order) else {
+                return ControlFlow::Continue(());
+            };
+            if looks.get() >= terms.looks {
+                searched.is_cut_short = true;
+                return ControlFlow::Break(());
+            }
+            looks.set(looks.get() + 1);
+            if terms.mutual && !found.accepts(searcher) || searcher.shares_session(found) {
+                return ControlFlow::Continue(());
+            }
+            searched.found = groups.place(found, agree);
+            if searched.found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if searched.found.is_none() && !terms.insists {
+            searched.found = groups.best();
+        }
+        searched.looks = looks.get();
+        searched
+    }
+}

@@ -1,0 +1,28 @@
+//! The query language of matchmaker tickets and of listings by label, and an index that answers its queries.
+//!
+//! A [`Query`] is a list of clauses (spec/matchmaker.md 8), a [`Document`] what a ticket, a party or a match says of itself
+//! (spec/matchmaker.md 7). [`Query::score`] judges one document; an [`Index`] finds the best of many.
+//!
+//! Nothing here recurses, and nothing takes longer than the product of the lengths of query and document.
+
+mod clause;
+mod date;
+mod document;
+mod error;
+mod explain;
+mod fuzzy;
+mod index;
+mod lexer;
+mod parser;
+mod query;
+mod regular;
+#[cfg(test)]
+mod tests;
+mod wildcard;
+
+pub use clause::Occurrence;
+pub use document::Document;
+pub use error::{QueryError, QueryFault};
+pub use explain::Verdict;
+pub use index::Index;
+pub use query::{Filter, Query};
