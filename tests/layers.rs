@@ -46,6 +46,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("sockets", "parties"),         // and its places in parties
     ("parties", "matchmaker"),      // a party searches as one
     ("users", "tenancy"),           // players see those of their tenant
+    ("status", "tenancy"),          // and follow them
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.
