@@ -128,6 +128,8 @@ impl Server {
         let limits = Limits {
             outbox_size: config.hooks.outbox_size,
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
+            notifications_per_user: config.notification.max_per_user,
+            friends_per_user: config.friend.max_per_user,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);
         let audit =
@@ -147,7 +149,7 @@ impl Server {
         )?;
         let services = Arc::new(Services {
             realtime: Realtime::new(&config, metrics.clone()),
-            parties: Parties::new(&config),
+            parties: Parties::new(metrics.clone()),
             matchmaker: Matchmaker::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
             throttle: Throttle::new(&config.socket, clock.clone()),

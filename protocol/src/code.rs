@@ -74,6 +74,60 @@ impl Code {
 /// What an `error` envelope carries as `code` (spec/realtime-core.md 4.3).
 pub use crate::realtime::error::Code as RealtimeCode;
 
+/// What a notification of the server's own is about; a game's codes are above 0 (spec/chat-and-notifications.md B3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum NotificationCode {
+    /// Somebody wants to chat.
+    DirectMessage = -1,
+    /// Somebody asks to be a friend.
+    FriendRequest = -2,
+    /// Somebody has become a friend.
+    FriendAccept = -3,
+    /// One was taken into a group.
+    GroupAdd = -4,
+    /// Somebody asks to be taken into a group.
+    GroupJoinRequest = -5,
+    /// A friend from another network plays now.
+    FriendJoinGame = -6,
+    /// Another socket takes this one's place. Never stored.
+    SingleSocket = -7,
+    /// The account was banned. Never stored.
+    Banned = -8,
+    /// Somebody is no longer a friend, or no longer asks to be.
+    FriendRemove = -9,
+    /// The session ends soon. Ours, not Nakama's, and so far below its codes. Never stored.
+    SessionExpiring = -1_001,
+}
+
+impl NotificationCode {
+    /// Every code of the server's own.
+    pub const ALL: [Self; 10] = [
+        Self::DirectMessage,
+        Self::FriendRequest,
+        Self::FriendAccept,
+        Self::GroupAdd,
+        Self::GroupJoinRequest,
+        Self::FriendJoinGame,
+        Self::SingleSocket,
+        Self::Banned,
+        Self::FriendRemove,
+        Self::SessionExpiring,
+    ];
+
+    /// Its number on the wire.
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// Whether a program may send `number`: above 0 as PostgreSQL's `smallint` holds it, or -2000 to -1000, but for those that
+    /// are the server's own.
+    pub fn is_free(number: i32) -> bool {
+        let is_a_programs = (1..=i32::from(i16::MAX)).contains(&number) || (-2_000..=-1_000).contains(&number);
+        is_a_programs && Self::ALL.iter().all(|own| own.number() != number)
+    }
+}
+
 /// How the server ends a WebSocket: the code and the reason of its close frame (spec/realtime-core.md 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Close {
@@ -184,6 +238,19 @@ mod tests {
         }
         for number in [-1, 17, i32::MIN, i32::MAX] {
             assert_eq!(Code::from_i32(number), None);
+        }
+    }
+
+    #[test]
+    fn a_program_sends_its_own_notification_codes_and_none_of_the_servers() {
+        for number in [1, 100, i32::from(i16::MAX), -1_000, -2_000] {
+            assert!(NotificationCode::is_free(number), "{number}");
+        }
+        for number in [0, -10, -999, -2_001, i32::from(i16::MAX) + 1, i32::MIN, i32::MAX] {
+            assert!(!NotificationCode::is_free(number), "{number}");
+        }
+        for (at, own) in NotificationCode::ALL.iter().enumerate() {
+            assert!(!NotificationCode::is_free(own.number()) && !NotificationCode::ALL[..at].contains(own), "{own:?}");
         }
     }
 

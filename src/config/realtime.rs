@@ -97,6 +97,8 @@ section! {
         max_per_user: usize = 10_000,
         /// Ids and usernames in one call; more are answered 400, code 3.
         max_per_call: usize = 100,
+        /// Relations looked at for one page of friends of friends; a page that would need more is cut short, and its cursor goes on.
+        max_looked_at: usize = 10_000,
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         (notification.max_per_user, "notification.max_per_user"),
         (friend.max_per_user, "friend.max_per_user"),
         (friend.max_per_call, "friend.max_per_call"),
+        (friend.max_looked_at, "friend.max_looked_at"),
         (limits.max_remembered, "limits.max_remembered"),
         (limits.matches_per_user, "limits.matches_per_user"),
         (limits.streams_per_user, "limits.streams_per_user"),

@@ -16,8 +16,9 @@ pub fn opened(services: &Services, session: &Arc<Session>) -> Result<(), TooMany
 }
 
 /// Lets a session go: its tickets first, so that nobody is matched with it; then its parties, which may need another leader; then
-/// everything else that it is in.
+/// everything else that it is in. Before all that it is barred: others may let it into a party, and none may miss its end.
 pub fn closed(services: &Services, session: &Arc<Session>) {
+    services.realtime.streams().bar(session);
     matchmaker::closed(services, session);
     parties::closed(services, session);
     services.realtime.disconnect(session);

@@ -118,7 +118,12 @@ impl World {
 fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Services {
     let (entropy, metrics) = (Entropy::seeded(7), Metrics::unregistered());
     let lifetime = config.session.token_expiry_sec.max(config.session.refresh_token_expiry_sec);
-    let limits = Limits { outbox_size: config.hooks.outbox_size, token_lifetime_sec: lifetime as i64 + 1 };
+    let limits = Limits {
+        outbox_size: config.hooks.outbox_size,
+        token_lifetime_sec: lifetime as i64 + 1,
+        notifications_per_user: config.notification.max_per_user,
+        friends_per_user: config.friend.max_per_user,
+    };
     let store = Store::open(&config.store, dir.path(), clock.clone()).expect("the store opens").with_limits(limits);
     let tokens = SessionTokens::new(&config, clock.clone(), entropy.clone());
     revocation::load_revocations(&store, &tokens).expect("the store can be read");
@@ -132,7 +137,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         throttle: Throttle::new(&config.socket, clock.clone()),
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
-        parties: Parties::new(&config),
+        parties: Parties::new(metrics.clone()),
         matchmaker: Matchmaker::new(&config, metrics.clone()),
         config: Arc::new(config),
         clock,

@@ -9,7 +9,7 @@ use kizuna_protocol::{
     code::{Close, RealtimeCode},
     realtime::{Envelope, Pong, envelope::Message as Body},
 };
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
 
 /// What becomes of the socket after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +20,30 @@ pub(super) enum Verdict {
     End(Close),
 }
 
+/// A request that is being served.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// How far a request is.
+pub(super) enum Served {
+    /// Done.
+    Now(Verdict),
+    /// It takes time; the session's next request waits for it.
+    Later(Pending),
+}
+
 /// Serves one request. Requests of one session are served one after another, in the order in which they came.
-pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelope: Envelope) -> Verdict {
+pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelope: Envelope) -> Served {
     services.metrics.messages_received.inc();
     let Envelope { cid, message } = envelope;
     let Some(body) = message else {
         session.answer_error(cid, RealtimeCode::MissingPayload, "Missing message.");
-        return Verdict::End(Close::PROCESSING_ERROR);
+        return Served::Now(Verdict::End(Close::PROCESSING_ERROR));
     };
+    Served::Now(handle(services, session, cid, body))
+}
+
+/// The operation itself.
+fn handle(services: &Arc<Services>, session: &Arc<Session>, cid: String, body: Body) -> Verdict {
     match body {
         Body::Ping(_) => Delivery::answer(cid, Some(Body::Pong(Pong {}))).to(session),
         Body::Pong(_) => {}

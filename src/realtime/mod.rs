@@ -20,19 +20,14 @@ use crate::{
 };
 use kizuna_protocol::{
     api::Notification,
-    code::Close,
+    code::{Close, NotificationCode},
     realtime::{Notifications, envelope},
 };
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Codes of notifications that only live sockets get (spec/realtime-core.md 2.7).
-const SINGLE_SOCKET: i32 = -7;
-const BANNED: i32 = -8;
-/// Sessions that are judged before others get their turn, where all are.
+/// Sessions that are judged or told before others get their turn, where all are.
 const JUDGED_AT_ONCE: usize = 256;
-/// Ours: the session ends soon. Nakama's own codes end at -8; ours begin well below them.
-const SESSION_EXPIRING: i32 = -1_001;
 
 /// Everything about live sessions. Clones share it.
 #[derive(Clone, Debug)]
@@ -74,7 +69,7 @@ impl Realtime {
             return self.registry.insert(session);
         }
         let older = self.registry.replace(session);
-        let notice = notice("single_socket", SINGLE_SOCKET, notification_id, unix_seconds);
+        let notice = notice("single_socket", NotificationCode::SingleSocket, notification_id, unix_seconds);
         close_each(&older, Some(&notice));
         Ok(())
     }
@@ -109,8 +104,27 @@ impl Realtime {
 
     /// Tells every socket of a banned user so, and closes it.
     pub fn disconnect_banned(&self, user_id: Uuid, notification_id: Uuid, unix_seconds: i64) {
-        let notice = notice("banned", BANNED, notification_id, unix_seconds);
+        let notice = notice("banned", NotificationCode::Banned, notification_id, unix_seconds);
         close_each(&self.registry.of_user(user_id), Some(&notice));
+    }
+
+    /// Tells every open socket of a user, all of it in one envelope. Never waits; a user without a socket is told nothing.
+    pub fn notify(&self, user_id: Uuid, notifications: Vec<Notification>) {
+        let sessions = self.registry.of_user(user_id);
+        if sessions.is_empty() || notifications.is_empty() {
+            return;
+        }
+        let mut delivery = Delivery::of(envelope::Message::Notifications(Notifications { notifications }));
+        sessions.iter().for_each(|session| delivery.to(session));
+    }
+
+    /// Tells every open socket behind the wall of `tenant`. Lets others work in between.
+    pub async fn notify_all(&self, tenant: Tenant, notifications: Vec<Notification>) {
+        let mut delivery = Delivery::of(envelope::Message::Notifications(Notifications { notifications }));
+        for sessions in self.registry.all().chunks(JUDGED_AT_ONCE) {
+            sessions.iter().filter(|session| session.tenant() == tenant).for_each(|session| delivery.to(session));
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A refresh has made the chain `token_id` longer: the user's sockets that live by it live as long.
@@ -147,20 +161,20 @@ fn close_each(sessions: &[Arc<Session>], notice: Option<&envelope::Message>) {
 /// Tells a session that it ends at `expires_unix` (seconds since 1970).
 pub fn warn_of_expiry(session: &Session, expires_unix: i64, notification_id: Uuid, unix_seconds: i64) {
     let content = format!("{{\"expires_unix\":{expires_unix}}}");
-    Delivery::of(notice_of("session_expiring", content, SESSION_EXPIRING, notification_id, unix_seconds)).to(session);
+    Delivery::of(notice_of("session_expiring", content, NotificationCode::SessionExpiring, notification_id, unix_seconds)).to(session);
 }
 
-fn notice(subject: &str, code: i32, id: Uuid, unix_seconds: i64) -> envelope::Message {
+fn notice(subject: &str, code: NotificationCode, id: Uuid, unix_seconds: i64) -> envelope::Message {
     notice_of(subject, "{}".to_owned(), code, id, unix_seconds)
 }
 
-fn notice_of(subject: &str, content: String, code: i32, id: Uuid, unix_seconds: i64) -> envelope::Message {
+fn notice_of(subject: &str, content: String, code: NotificationCode, id: Uuid, unix_seconds: i64) -> envelope::Message {
     envelope::Message::Notifications(Notifications {
         notifications: vec![Notification {
             id: id.to_string(),
             subject: subject.to_owned(),
             content,
-            code,
+            code: code.number(),
             create_time: Some(prost_types::Timestamp { seconds: unix_seconds, nanos: 0 }),
             ..Notification::default()
         }],

@@ -1,6 +1,7 @@
 //! Why the store could not do something: classes that callers tell apart, and texts that an operator can act on.
 
 use crate::error::Error;
+use kizuna_protocol::code::Code;
 use rusqlite::ErrorCode;
 use std::sync::Arc;
 
@@ -45,6 +46,12 @@ pub enum StoreError {
     /// As many used identity tokens are remembered as may: `identity.max_replay_tokens`.
     #[error("as many identity tokens are remembered as may (identity.max_replay_tokens)")]
     TokenUsesFull,
+    /// The user has as many friends, invites and blocks as one may: `friend.max_per_user`.
+    #[error("the user has as many friends, invites and blocks as one may (friend.max_per_user)")]
+    FriendsFull,
+    /// Another user has as many friends, invites and blocks as one may, and cannot be invited.
+    #[error("another user has as many friends, invites and blocks as one may (friend.max_per_user)")]
+    OthersFriendsFull,
     /// The database was made by a newer Kizuna, or cannot be used as it is.
     #[error("{0}")]
     Refused(String),
@@ -91,6 +98,10 @@ impl StoreError {
             Self::OutboxFull(_) => Error::unavailable("Too many notices wait for delivery. Try again."),
             Self::ChainsFull => Error::unavailable("Too many sessions have been refreshed lately. Try again."),
             Self::TokenUsesFull => Error::unavailable("Too many identity tokens have been used lately. Try again."),
+            Self::FriendsFull => {
+                Error::new(Code::ResourceExhausted, "You have as many friends, invites and blocks as one may.")
+            }
+            Self::OthersFriendsFull => Error::new(Code::ResourceExhausted, "That user takes no more invites."),
             Self::Closed => Error::unavailable("The server is stopping."),
             Self::Corrupt { .. } | Self::Conflict { .. } | Self::Refused(_) | Self::Other(_) => {
                 Error::internal(public_message, self)
@@ -149,7 +160,6 @@ fn conflict_column(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kizuna_protocol::code::Code;
 
     #[test]
     fn what_may_pass_is_503_and_the_rest_is_the_operations_own_500() {

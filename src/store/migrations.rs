@@ -39,6 +39,8 @@ const MIGRATIONS: &[Migration] = &[
         name: "provider session scopes",
         sql: include_str!("sqlite/0009_provider_session_scopes.sql"),
     },
+    Migration { version: 10, name: "notifications", sql: include_str!("sqlite/0010_notifications.sql") },
+    Migration { version: 11, name: "friends", sql: include_str!("sqlite/0011_friends.sql") },
 ];
 
 const STATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS kizuna_migration (\

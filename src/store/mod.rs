@@ -1,13 +1,16 @@
-//! What must outlive the process: accounts, revoked tokens, the newest tokens of refresh chains, notices to
-//! webhooks. One file an entity holds its SQL and its
+//! What must outlive the process: accounts, friends, notifications, revoked tokens, the newest tokens of refresh chains, notices
+//! to webhooks. One file an entity holds its SQL and its
 //! operations on [`Store`]; `db` below them is the engine (docs/decisions/0004-embedded-sqlite-one-writer.md).
 //!
 //! A write is on disk before its answer; a point read runs on the caller's thread and never waits for the writer.
 
 mod db;
 mod error;
+mod friends;
+pub mod jsonb;
 mod links;
 mod migrations;
+mod notifications;
 mod outbox;
 mod provider_sessions;
 mod refresh_chains;
@@ -18,8 +21,10 @@ mod users;
 mod writer;
 
 pub use error::{Fault, StoreError};
+pub use friends::{Edge, EdgeChange, FriendCall, FriendOfFriend, FriendState, FriendsOfFriends};
 pub use links::{Linked, Unlink};
 pub use migrations::MigrationState;
+pub use notifications::{NewNotification, Notification};
 pub use outbox::{Notice, StoredNotice};
 pub use provider_sessions::ProviderSession;
 pub use refresh_chains::{Presented, Rotation};
@@ -48,11 +53,20 @@ pub struct Limits {
     /// Seconds for which the revocation of all of a user's tokens is kept when an account is banned or deleted: the longest
     /// life of a token. Kept for good unless told otherwise.
     pub token_lifetime_sec: i64,
+    /// Notifications kept for one user: `notification.max_per_user`.
+    pub notifications_per_user: usize,
+    /// Friends, invites and blocks of one user: `friend.max_per_user`.
+    pub friends_per_user: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { outbox_size: 100_000, token_lifetime_sec: i64::MAX }
+        Self {
+            outbox_size: 100_000,
+            token_lifetime_sec: i64::MAX,
+            notifications_per_user: 1_000,
+            friends_per_user: 10_000,
+        }
     }
 }
 

@@ -51,6 +51,20 @@ impl Fresh {
         self.store = Store::open(&self.config, self.dir.path(), self.clock.clone()).unwrap();
     }
 
+    /// How SQLite goes about a statement.
+    pub(crate) fn plan(&self, sql: &str) -> String {
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
+        let plan = |conn: &rusqlite::Connection| {
+            let mut statement = conn.prepare(&explain)?;
+            let (mut rows, mut steps) = (statement.raw_query(), Vec::new());
+            while let Some(row) = rows.next()? {
+                steps.push(row.get::<_, String>(3)?);
+            }
+            Ok(steps.join("; "))
+        };
+        self.store.db.read(plan).unwrap()
+    }
+
     fn path(&self) -> std::path::PathBuf {
         self.dir.path().join(&self.config.file)
     }

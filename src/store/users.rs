@@ -320,11 +320,13 @@ const UPDATE_PROFILE: &str = "UPDATE users SET username = ?2, display_name = ?3,
 /// The columns of [`User`], in the order that [`user_of`] reads.
 macro_rules! user_columns {
     () => {
-        "users.id, username, display_name, avatar_url, lang_tag, location, timezone, metadata, facebook_id, google_id, \
-         gamecenter_id, steam_id, facebook_instant_game_id, apple_id, edge_count, create_time, update_time"
+        "users.id, username, display_name, avatar_url, lang_tag, location, timezone, users.metadata, facebook_id, google_id, \
+         gamecenter_id, steam_id, facebook_instant_game_id, apple_id, edge_count, users.create_time, users.update_time"
     };
 }
-const USER_BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
+pub(super) use user_columns;
+
+pub(super) const USER_BY_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE id = ?1");
 const USER_BY_USERNAME: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE username = ?1");
 const USER_BY_FACEBOOK_ID: &str = concat!("SELECT ", user_columns!(), " FROM users WHERE facebook_id = ?1");
 /// One row for each device, or one without: account and devices as they are at one moment. SQLite's rowid is the order of
@@ -415,7 +417,7 @@ fn login_of(row: &Row<'_>) -> Result<Login, StoreError> {
     Ok(Login { user_id: row.uuid(0)?, username: row.get(1)?, disabled: row.get::<i64>(2)? != 0, password: row.get(3)? })
 }
 
-fn user_of(row: &Row<'_>) -> Result<User, StoreError> {
+pub(super) fn user_of(row: &Row<'_>) -> Result<User, StoreError> {
     Ok(User {
         id: row.uuid(0)?,
         username: row.get(1)?,

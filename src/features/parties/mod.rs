@@ -1,70 +1,87 @@
 //! Parties: sessions that stay together, led by one of them (spec/parties.md).
+//!
+//! A party is a record and a stream. The stream (of [`Mode::Party`]) holds the members in the order in which they came, and tells
+//! them who comes and goes; the record says who leads, what the party shows of itself, and who asks to be let in. Every operation
+//! but data holds the record's lock from its look at the party to the last message about what it did, so all members see one order.
+
+mod label;
+mod leading;
+mod membership;
+mod party;
+mod refusal;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use leading::{accept, close, join_request_list, promote, remove, update};
+pub(crate) use membership::{create, join, leave, send};
+pub use snapshot::{PartyPresence, PartySnapshot};
 
 use super::{Services, not_served};
-use crate::{config::Config, realtime::Session};
-use kizuna_protocol::realtime::{
-    PartyAccept, PartyClose, PartyCreate, PartyDataSend, PartyJoin, PartyJoinRequestList, PartyLeave,
-    PartyMatchmakerAdd, PartyMatchmakerRemove, PartyPromote, PartyRemove, PartyUpdate,
+use crate::{
+    identity::Tenant,
+    realtime::{Mode, Session, StreamKey},
+    telemetry::Metrics,
 };
+use dashmap::DashMap;
+use kizuna_protocol::{
+    id::parse_uuid,
+    realtime::{PartyMatchmakerAdd, PartyMatchmakerRemove},
+};
+use party::Party;
 use std::sync::Arc;
 
 /// All parties. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Parties;
+pub struct Parties(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// By the party's stream, and so by tenant. No guard of a shard is held while a party's lock is taken.
+    by_key: DashMap<StreamKey, Arc<Party>>,
+    metrics: Metrics,
+}
 
 impl Parties {
     /// No parties yet.
-    pub fn new(_config: &Config) -> Self {
-        Self
+    pub fn new(metrics: Metrics) -> Self {
+        Self(Arc::new(Inner { by_key: DashMap::new(), metrics }))
+    }
+
+    fn find(&self, key: &StreamKey) -> Option<Arc<Party>> {
+        self.0.by_key.get(key).map(|party| party.clone())
+    }
+
+    fn insert(&self, party: &Arc<Party>) {
+        if self.0.by_key.insert(party.key.clone(), party.clone()).is_none() {
+            self.0.metrics.parties.inc();
+        }
+    }
+
+    fn remove(&self, party: &Party) {
+        if self.0.by_key.remove(&party.key).is_some() {
+            self.0.metrics.parties.dec();
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Party>> {
+        self.0.by_key.iter().map(|entry| entry.value().clone()).collect()
     }
 }
 
+/// The stream of the party that a client names, `<uuid>.<node>`, as it is for its tenant. The node is compared as it stands: that
+/// of another makes the key of a party that is not here. `None`: this is no party's id (spec/parties.md 1).
+fn key_of(tenant: Tenant, party_id: &str) -> Option<StreamKey> {
+    let (id, node) = party_id.split_once('.')?;
+    let id = parse_uuid(id)?;
+    (!node.is_empty()).then(|| StreamKey::new(tenant, Mode::Party, id).with_label(node))
+}
+
 /// A socket is gone: its session leaves its parties.
-pub(super) fn closed(_services: &Services, _session: &Arc<Session>) {}
-
-/// `party_create`.
-pub(crate) fn create(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyCreate) {
-    not_served(session, cid);
-}
-
-/// `party_join`.
-pub(crate) fn join(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyJoin) {
-    not_served(session, cid);
-}
-
-/// `party_leave`.
-pub(crate) fn leave(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyLeave) {
-    not_served(session, cid);
-}
-
-/// `party_promote`.
-pub(crate) fn promote(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyPromote) {
-    not_served(session, cid);
-}
-
-/// `party_accept`.
-pub(crate) fn accept(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyAccept) {
-    not_served(session, cid);
-}
-
-/// `party_remove`.
-pub(crate) fn remove(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyRemove) {
-    not_served(session, cid);
-}
-
-/// `party_close`.
-pub(crate) fn close(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyClose) {
-    not_served(session, cid);
-}
-
-/// `party_join_request_list`.
-pub(crate) fn join_request_list(
-    _services: &Services,
-    session: &Arc<Session>,
-    cid: String,
-    _request: PartyJoinRequestList,
-) {
-    not_served(session, cid);
+pub(super) fn closed(services: &Services, session: &Arc<Session>) {
+    for key in services.realtime.streams().of_session(session, Mode::Party) {
+        membership::leave_party(services, session, &key);
+    }
 }
 
 /// `party_matchmaker_add`.
@@ -79,15 +96,5 @@ pub(crate) fn matchmaker_remove(
     cid: String,
     _request: PartyMatchmakerRemove,
 ) {
-    not_served(session, cid);
-}
-
-/// `party_data_send`.
-pub(crate) fn send(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyDataSend) {
-    not_served(session, cid);
-}
-
-/// `party_update`.
-pub(crate) fn update(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyUpdate) {
     not_served(session, cid);
 }

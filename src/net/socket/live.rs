@@ -2,7 +2,10 @@
 //! so its tests need no network. Rules: spec/realtime-core.md section 2.
 
 use super::expiry::Expiry;
-use crate::{net::envelopes::Verdict, realtime::Session};
+use crate::{
+    net::envelopes::{Pending, Served, Verdict},
+    realtime::Session,
+};
 use futures_util::{SinkExt, StreamExt};
 use kizuna_protocol::{
     code::Close,
@@ -71,6 +74,15 @@ impl End {
     }
 }
 
+impl Verdict {
+    fn end(self) -> Option<End> {
+        match self {
+            Self::Stay => None,
+            Self::End(close) => Some(End::Close(close)),
+        }
+    }
+}
+
 /// A WebSocket and its session.
 pub(super) struct LiveSocket<S> {
     socket: WebSocketStream<S>,
@@ -86,6 +98,8 @@ pub(super) struct LiveSocket<S> {
     alive: Pin<Box<Sleep>>,
     /// The end of the session token, where that ends the socket.
     expiry: Option<Box<Expiry>>,
+    /// The request that is being served, if that takes time. No frame is read meanwhile.
+    serving: Option<Pending>,
     deadline: Instant,
     pinged: bool,
     messages_until_alive: u32,
@@ -107,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     ) -> Self {
         Self {
             expiry: expiry.map(Box::new),
+            serving: None,
             socket,
             session,
             timing,
@@ -122,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     /// Serves the socket until it ends. A panic in a handler ends this socket and nothing else.
-    pub(super) async fn serve(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Verdict) -> End {
+    pub(super) async fn serve(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
         loop {
             let message = match poll_fn(|context| self.poll_step(context)).await {
                 Step::Frame(message) => message,
@@ -132,17 +147,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             match handled {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
-                Err(_) => {
-                    tracing::error!(session_id = %self.session.id(), "a handler panicked; its session ends");
-                    return End::Close(Close::INTERNAL_ERROR);
-                }
+                Err(_) => return self.panicked(),
             }
         }
     }
 
-    /// Frames first, so that answers gather; then what waits; then the time. Who is to be closed is not heard any more.
+    fn panicked(&self) -> End {
+        tracing::error!(session_id = %self.session.id(), "a handler panicked; its session ends");
+        End::Close(Close::INTERNAL_ERROR)
+    }
+
+    /// Frames first, so that answers gather; then what waits; then the time. Who is to be closed is not heard any more, and who
+    /// waits for a request not yet: requests are served one after another.
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
-        let heard = self.session.outbound().closing().is_none();
+        let heard = self.session.outbound().closing().is_none() && self.serving.is_none();
         if heard
             && self.frames_since_write < FRAMES_BEFORE_WRITE
             && let Poll::Ready(step) = self.poll_read(context)
@@ -158,6 +176,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             && expiry.poll(context, &self.session).is_ready()
         {
             return Poll::Ready(Step::End(End::Close(Close::SESSION_EXPIRED)));
+        }
+        if let Poll::Ready(served) = self.poll_serving(context) {
+            match served {
+                None => return self.poll_step(context),
+                Some(end) => return Poll::Ready(Step::End(end)),
+            }
         }
         if heard && self.frames_since_write >= FRAMES_BEFORE_WRITE {
             // What was written may have been all that kept frames waiting.
@@ -228,8 +252,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         stuck.as_mut().poll(context).map(|()| End::Close(Close::QUEUE_FULL))
     }
 
+    /// The request that takes time: ready when it is served, with an end if it ends the socket; pends without one.
+    fn poll_serving(&mut self, context: &mut Context<'_>) -> Poll<Option<End>> {
+        let Some(serving) = &mut self.serving else { return Poll::Pending };
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(context)));
+        let end = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(verdict)) => verdict.end(),
+            Err(_) => Some(self.panicked()),
+        };
+        self.serving = None;
+        Poll::Ready(end)
+    }
+
     fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<End> {
         while self.alive.as_mut().poll(context).is_ready() {
+            if self.pinged && self.serving.is_some() {
+                // The client's pong may lie unread until its request is served, for which there is a bound.
+                self.alive.as_mut().reset(Instant::now() + self.timing.pong_wait);
+                continue;
+            }
             if self.pinged {
                 return Poll::Ready(End::Close(Close::IDLE_TIMEOUT));
             }
@@ -256,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     /// One frame; an end if it ends the socket.
-    fn handle(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, message: Message) -> Option<End> {
+    fn handle(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Served, message: Message) -> Option<End> {
         match message {
             Message::Text(text) if self.session.format() == Format::Json => self.request(dispatch, text.as_bytes()),
             Message::Binary(bytes) if self.session.format() == Format::Protobuf => self.request(dispatch, &bytes),
@@ -275,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
-    fn request(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Verdict, payload: &[u8]) -> Option<End> {
+    fn request(&mut self, dispatch: &impl Fn(&Arc<Session>, Envelope) -> Served, payload: &[u8]) -> Option<End> {
         self.messages_until_alive -= 1;
         if self.messages_until_alive == 0 {
             self.messages_until_alive = self.timing.backoff_threshold;
@@ -285,8 +327,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             return Some(End::Close(Close::MALFORMED_PAYLOAD));
         };
         match dispatch(&self.session, envelope) {
-            Verdict::Stay => None,
-            Verdict::End(close) => Some(End::Close(close)),
+            Served::Now(verdict) => verdict.end(),
+            Served::Later(pending) => {
+                self.serving = Some(pending);
+                None
+            }
         }
     }
 
@@ -400,15 +445,26 @@ mod tests {
         Session::new(Arc::new(claims), Uuid::from_u128(2), Format::Json, false, limits)
     }
 
-    fn pong(session: &Arc<Session>, envelope: Envelope) -> Verdict {
+    fn pong(session: &Arc<Session>, envelope: Envelope) -> Served {
         assert!(matches!(envelope.message, Some(Body::Ping(Ping {}))));
         crate::realtime::Delivery::answer(envelope.cid, Some(Body::Pong(Pong {}))).to(session);
-        Verdict::Stay
+        Served::Now(Verdict::Stay)
+    }
+
+    /// As [`pong`], after a time: `cid` is in milliseconds. 0 panics.
+    fn late(session: &Arc<Session>, envelope: Envelope) -> Served {
+        let session = session.clone();
+        Served::Later(Box::pin(async move {
+            sleep(Duration::from_millis(envelope.cid.parse().expect("a number"))).await;
+            assert_ne!(envelope.cid, "0", "on purpose");
+            crate::realtime::Delivery::answer(envelope.cid, Some(Body::Pong(Pong {}))).to(&session);
+            Verdict::Stay
+        }))
     }
 
     /// A socket that is being served, and its client's end over a pipe that holds `room` bytes.
     async fn served(room: usize) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
-        served_until(room, session(), TIMING, None).await
+        served_until(room, session(), TIMING, None, pong).await
     }
 
     async fn served_until(
@@ -416,13 +472,14 @@ mod tests {
         session: Arc<Session>,
         timing: Timing,
         expiry: Option<Expiry>,
+        dispatch: fn(&Arc<Session>, Envelope) -> Served,
     ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
         let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
         let serving = tokio::spawn(async move {
-            let end = live.serve(pong).await;
+            let end = live.serve(dispatch).await;
             live.close(end.clone()).await;
             end
         });
@@ -577,7 +634,7 @@ mod tests {
         // No pings, which would ask the client to read.
         let timing =
             Timing { ping_period: Duration::from_secs(5_000), pong_wait: Duration::from_secs(9_000), ..TIMING };
-        let (serving, session, client) = served_until(1 << 16, session, timing, Some(expiry)).await;
+        let (serving, session, client) = served_until(1 << 16, session, timing, Some(expiry), pong).await;
         tokio::task::yield_now().await;
         (clock, session, client, serving)
     }
@@ -638,7 +695,63 @@ mod tests {
         let mut live = LiveSocket::new(socket, session(), TIMING, None);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
-        let end = live.serve(|_, _| panic!("on purpose")).await;
+        let end = live.serve(|_, _| -> Served { panic!("on purpose") }).await;
         assert_eq!(end, End::Close(Close::INTERNAL_ERROR));
+    }
+
+    async fn served_late() -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
+        served_until(1 << 16, session(), TIMING, None, late).await
+    }
+
+    async fn ask(client: &mut WebSocketStream<DuplexStream>, millis: u64) {
+        client.send(Message::text(format!(r#"{{"cid":"{millis}","ping":{{}}}}"#))).await.expect("sent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_take_time_are_served_one_after_another() {
+        let (_serving, _session, mut client) = served_late().await;
+        let start = Instant::now();
+        for millis in [3_000, 1_000, 2_000] {
+            ask(&mut client, millis).await;
+        }
+        for (millis, until) in [(3_000, 3), (1_000, 4), (2_000, 6)] {
+            assert_eq!(next_text(&mut client).await, format!(r#"{{"cid":"{millis}","pong":{{}}}}"#));
+            assert_eq!(seconds(start), until);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_request_takes_time_messages_and_pings_go_out_and_a_close_ends_the_socket() {
+        let (serving, session, mut client) = served_late().await;
+        ask(&mut client, 3_600_000).await;
+        tokio::task::yield_now().await;
+        session.outbound().push(Message::text("of another"));
+        assert_eq!(next_text(&mut client).await, "of another");
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+        // A second request would be a sign of life, if it were read.
+        ask(&mut client, 1).await;
+        sleep(Duration::from_secs(60)).await;
+        assert!(!serving.is_finished(), "who is not heard is not taken for silent");
+        session.outbound().close(Close::DISCONNECTED);
+        assert_eq!(next_close(&mut client).await, 1_000);
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::DISCONNECTED));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_pong_waited_for_a_request_lives_on() {
+        let (serving, _session, mut client) = served_late().await;
+        ask(&mut client, 40_000).await;
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+        client.flush().await.expect("the pong goes out");
+        assert!(next_text(&mut client).await.contains("pong"));
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))), "pinged anew");
+        assert!(!serving.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_a_request_that_takes_time_ends_its_session_and_nothing_else() {
+        let (serving, _session, mut client) = served_late().await;
+        ask(&mut client, 0).await;
+        assert_eq!(serving.await.expect("it ends"), End::Close(Close::INTERNAL_ERROR));
     }
 }

@@ -216,6 +216,11 @@ impl Streams {
         others.iter().for_each(|stream| self.take_out(stream, session));
     }
 
+    /// From now on `session` joins nothing more; it stays where it is.
+    pub fn bar(&self, session: &Session) {
+        session.held().lock().closed = true;
+    }
+
     /// Takes `session` out of everything, for good: it is over.
     pub fn leave_all(&self, session: &Arc<Session>) {
         let (joined, followed) = {
