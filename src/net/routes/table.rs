@@ -4,7 +4,8 @@ use super::{Auth, Body, Route, json, not_served, special};
 use crate::{
     error::Error,
     features::{
-        Client, Services, account, authenticate, links, matches, matchmaker, revocation, session, social, users,
+        Client, Services, account, authenticate, links, matches, matchmaker, parties, revocation, session, social,
+        users,
     },
 };
 use kizuna_protocol::api;
@@ -84,7 +85,7 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     GET "/v2/leaderboard/{leaderboard_id}/owner/{owner_id}" ListLeaderboardRecordsAroundOwner:
         session none query ListLeaderboardRecordsAroundOwnerRequest => LeaderboardRecordList, later;
     GET "/v2/match" ListMatches: session none query ListMatchesRequest => MatchList, (matches::list_matches);
-    GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, later;
+    GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, (parties::list_parties);
     GET "/v2/notification" ListNotifications: session none query ListNotificationsRequest => NotificationList, later;
     GET "/v2/storage/{collection}" ListStorageObjects:
         session none query ListStorageObjectsRequest => StorageObjectList, later;
