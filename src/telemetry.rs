@@ -79,6 +79,7 @@ pub struct Cells {
     pub session_token_bytes: Histogram,
     pub login_page: Family<KindLabels, Counter>,
     pub hook_failures: Family<KindLabels, Counter>,
+    pub messages_told: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
     pub revocations: Family<KindLabels, Counter>,
@@ -118,6 +119,7 @@ impl Metrics {
             session_token_bytes: Histogram::new(bytes),
             login_page: Family::default(),
             hook_failures: Family::default(),
+            messages_told: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
             revocations: Family::default(),
@@ -170,7 +172,16 @@ impl Metrics {
         );
         r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
         r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());
-        r.register("hook_failures", "Hooks that refused, failed or panicked, by kind", cells.hook_failures.clone());
+        r.register(
+            "hook_failures",
+            "Requests and messages that hooks refused, dropped or disabled, and hooks that failed, panicked or took too long",
+            cells.hook_failures.clone(),
+        );
+        r.register(
+            "messages_told",
+            "What after webhooks were to be told of messages: delivered, failed, dropped (no room in the queue)",
+            cells.messages_told.clone(),
+        );
         r.register("notices_delivered", "Webhook notices delivered", cells.notices_delivered.clone());
         r.register("notices_dropped", "Webhook notices given up", cells.notices_dropped.clone());
         r.register("revocations", "Times that sessions were ended, by what ended them", cells.revocations.clone());

@@ -101,6 +101,11 @@ pub(crate) fn not_served(session: &Session, cid: String) {
     session.answer_error(cid, RealtimeCode::RuntimeException, "This message is not served yet.");
 }
 
+/// What hooks may know of who sends a message over a socket.
+pub(crate) fn hook_context(client: Client, session: &Session) -> HookContext {
+    HookContext { session_id: Some(session.id()), ..Caller::new(client, &session.claims()).hook_context() }
+}
+
 /// Who sends a request, before anything is known of the person: the network's view.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Client {
@@ -112,7 +117,7 @@ pub struct Client {
 
 impl Client {
     fn hook_context(&self) -> HookContext {
-        HookContext { client_address: self.address, client_port: self.port, user: None }
+        HookContext { client_address: self.address, client_port: self.port, ..HookContext::default() }
     }
 }
 

@@ -1,17 +1,21 @@
 //! Who is connected, what they are in, and how they are reached. Everything here is in memory and sharded: no global lock, no
 //! task through which all messages pass.
 
+mod answers;
 mod delivery;
 mod outbound;
 mod registry;
 mod session;
 mod streams;
 
+pub use answers::Heard;
 pub use delivery::Delivery;
 pub use outbound::{Outbound, OutboundLimits};
 pub use registry::{Registry, TooManySockets};
 pub use session::{Identity, Session};
-pub use streams::{JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Rule, StreamKey, Streams, wire_stream};
+pub use streams::{
+    Gathering, JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Quotas, Rule, StreamKey, Streams, wire_stream,
+};
 
 use crate::{
     config::Config,
@@ -41,7 +45,8 @@ impl Realtime {
     /// Nobody is connected yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let registry = Arc::new(Registry::new(config.socket.max_sockets_per_user, metrics.clone()));
-        let streams = Arc::new(Streams::new(registry.clone(), metrics));
+        let (gathering, quotas) = (Gathering::new(config), Quotas::new(config));
+        let streams = Arc::new(Streams::new(registry.clone(), gathering, quotas, metrics));
         Self { registry, streams, single_socket: config.session.single_socket }
     }
 

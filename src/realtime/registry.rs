@@ -40,6 +40,9 @@ impl Registry {
             if of_user.len() >= self.max_sockets_per_user {
                 return Err(TooManySockets);
             }
+            if let Some(other) = of_user.first() {
+                session.count_with(other);
+            }
             of_user.push(session.clone());
         }
         self.index(session);
@@ -48,7 +51,13 @@ impl Registry {
 
     /// Takes a session in as its user's only one, and answers the others.
     pub fn replace(&self, session: &Arc<Session>) -> Vec<Arc<Session>> {
-        let older = self.by_user.insert(session.user_id(), vec![session.clone()]).unwrap_or_default();
+        let older = {
+            let mut of_user = self.by_user.entry(session.user_id()).or_default();
+            if let Some(other) = of_user.first() {
+                session.count_with(other);
+            }
+            std::mem::replace(&mut *of_user, vec![session.clone()])
+        };
         self.index(session);
         older
     }

@@ -16,6 +16,8 @@ mod lexer;
 mod parser;
 mod query;
 mod regular;
+#[cfg(test)]
+mod tests;
 mod wildcard;
 
 pub use clause::Occurrence;

@@ -68,7 +68,7 @@ pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
             tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), client = ?client.address, "socket");
             connection.lifecycle.clone().spawn(async move {
                 match upgrade.await {
-                    Ok(upgraded) => run(&services, &connection.lifecycle, session, upgraded).await,
+                    Ok(upgraded) => run(&services, &connection.lifecycle, session, client, upgraded).await,
                     Err(error) => tracing::debug!(%error, "the client went away during the handshake"),
                 }
                 drop(connection);
@@ -170,7 +170,13 @@ impl Drop for Registered<'_> {
 }
 
 /// A socket's life: registered, served, cleaned up, closed.
-async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Session>, upgraded: Upgraded) {
+async fn run(
+    services: &Arc<Services>,
+    lifecycle: &Lifecycle,
+    session: Arc<Session>,
+    client: Client,
+    upgraded: Upgraded,
+) {
     // The raw stream, without hyper's buffers around it.
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         tracing::error!("an upgraded connection is not a TCP stream");
@@ -208,7 +214,7 @@ async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Sessi
         session.outbound().close(Close::SHUTTING_DOWN);
     }
     let mut live = LiveSocket::new(socket, session.clone(), timing, Expiry::configured(services, &session));
-    let end = live.serve(|session, envelope| envelopes::dispatch(services, session, envelope)).await;
+    let end = live.serve(|session, envelope| envelopes::dispatch(services, session, client, envelope)).await;
     // Others hear of the leave before this client sees its close frame.
     drop(guard);
     services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();

@@ -1,0 +1,270 @@
+//! Going through what a search found, the best first.
+
+use super::{
+    plan::{SHORT, Set, Worth},
+    slots::{Slot, has_bit, set_bit},
+};
+use std::{borrow::Cow, cmp::Ordering, collections::BinaryHeap, ops::ControlFlow};
+
+/// Which of equals comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// Shoulds up to which every combination of them is gone through by itself.
+const MOST_COMBINED: usize = 5;
+
+/// What a search has to look at.
+#[derive(Default)]
+pub(super) struct Plan<'a> {
+    /// A match is in all of these. At least one is a list or bits, and has only slots that are taken.
+    pub(super) all: Vec<Set<'a>>,
+    /// And in none of these.
+    pub(super) none: Vec<Set<'a>>,
+    /// What a match earns, in the order of the clauses: sums of the same numbers in another order could differ. Without any it earns
+    /// 1.
+    pub(super) worth: Vec<Worth>,
+}
+
+type Visit<'v> = &'v mut dyn FnMut(Slot, f64) -> ControlFlow<()>;
+
+impl Plan<'_> {
+    /// Shows `visit` every match until it breaks.
+    pub(super) fn walk(mut self, order: Order, visit: Visit<'_>) {
+        // It is the visitor's matter how it ended.
+        let _ = match self.take_short_list() {
+            Some(list) => self.walk_list(&list, order, visit),
+            None => self.walk_words(order, visit),
+        };
+    }
+
+    /// The shortest of the lists, if it is short enough to go through one by one.
+    fn take_short_list(&mut self) -> Option<Vec<Slot>> {
+        let lists = self.all.iter().enumerate().filter_map(|(at, set)| match set {
+            Set::List(list) if list.len() <= SHORT => Some((list.len(), at)),
+            _ => None,
+        });
+        let (_, at) = lists.min()?;
+        match self.all.swap_remove(at) {
+            Set::List(list) => Some(list.into_owned()),
+            _ => None,
+        }
+    }
+
+    fn walk_list(&self, list: &[Slot], order: Order, visit: Visit<'_>) -> ControlFlow<()> {
+        let takes =
+            |slot: &Slot| self.all.iter().all(|set| set.has(*slot)) && !self.none.iter().any(|set| set.has(*slot));
+        match self.constant() {
+            Some(score) if order == Order::OldestFirst => {
+                list.iter().copied().filter(takes).try_for_each(|slot| visit(slot, score))
+            }
+            Some(score) => list.iter().rev().copied().filter(takes).try_for_each(|slot| visit(slot, score)),
+            None => {
+                let hits = list.iter().copied().filter(takes).map(|slot| self.hit(slot, order)).collect();
+                best_first(hits, visit)
+            }
+        }
+    }
+
+    fn walk_words(mut self, order: Order, visit: Visit<'_>) -> ControlFlow<()> {
+        let (all, none, worth) =
+            (std::mem::take(&mut self.all), std::mem::take(&mut self.none), std::mem::take(&mut self.worth));
+        self.worth = worth;
+        let words = Words::new(all, none);
+        if let Some(score) = self.constant() {
+            return words.walk(order, |_, word| word, &mut |slot| visit(slot, score));
+        }
+        let Some(levels) = self.levels() else {
+            let mut hits = Vec::new();
+            let _ = words.walk(order, |_, word| word, &mut |slot| {
+                hits.push(self.hit(slot, order));
+                ControlFlow::Continue(())
+            });
+            return best_first(hits, visit);
+        };
+        let optional: Vec<&[u64]> = self.optional().map(|grades| &grades[0].1[..]).collect();
+        for (score, combinations) in levels {
+            let choose = |at: usize, word: u64| {
+                combinations.iter().fold(0, |chosen, combination| chosen | exactly(*combination, &optional, at, word))
+            };
+            words.walk(order, choose, &mut |slot| visit(slot, score))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What every match earns, if it is the same for all.
+    fn constant(&self) -> Option<f64> {
+        if self.worth.is_empty() {
+            return Some(1.0);
+        }
+        self.optional().next().is_none().then(|| self.score(|_| None))
+    }
+
+    fn optional(&self) -> impl Iterator<Item = &[(f64, Vec<u64>)]> {
+        self.worth.iter().filter_map(|worth| match worth {
+            Worth::Always(_) => None,
+            Worth::Graded(grades) => Some(&grades[..]),
+        })
+    }
+
+    /// The combinations of optional clauses by what they earn, the most first; a bit stands for a clause. None if there are too many.
+    fn levels(&self) -> Option<Vec<(f64, Vec<u32>)>> {
+        let count = self.optional().count();
+        if count > MOST_COMBINED || self.optional().any(|grades| grades.len() > 1) {
+            return None;
+        }
+        let scored = (0..1_u32 << count).map(|combination| {
+            let mut bit = 0;
+            let score = self.score(|grades| {
+                bit += 1;
+                (combination >> (bit - 1) & 1 == 1).then(|| grades[0].0)
+            });
+            (score, combination)
+        });
+        let mut scored: Vec<_> = scored.collect();
+        scored.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let levels = scored.chunk_by(|(one, _), (other, _)| one == other);
+        Some(levels.map(|level| (level[0].0, level.iter().map(|(_, combination)| *combination).collect())).collect())
+    }
+
+    fn hit(&self, slot: Slot, order: Order) -> Hit {
+        let score = self.score(|grades| grades.iter().find(|(_, words)| has_bit(words, slot)).map(|(worth, _)| *worth));
+        // The greatest comes first.
+        Hit { score, rank: if order == Order::NewestFirst { slot } else { Slot::MAX - slot }, slot }
+    }
+
+    /// The sum of what the clauses give, where `graded` says it for optional ones.
+    fn score(&self, mut graded: impl FnMut(&[(f64, Vec<u64>)]) -> Option<f64>) -> f64 {
+        self.worth.iter().fold(0.0, |sum, worth| match worth {
+            Worth::Always(worth) => sum + worth,
+            Worth::Graded(grades) => graded(grades).map_or(sum, |worth| sum + worth),
+        })
+    }
+}
+
+/// Those bits of `word`, the one at `at`, that are in exactly those sets that `combination` names.
+fn exactly(combination: u32, sets: &[&[u64]], at: usize, word: u64) -> u64 {
+    sets.iter().enumerate().fold(word, |word, (bit, set)| {
+        let set = set.get(at).copied().unwrap_or(0);
+        word & if combination >> bit & 1 == 1 { set } else { !set }
+    })
+}
+
+/// A plan's conditions, those that can be checked 64 slots at a time and those that cannot.
+struct Words<'a> {
+    all: Vec<Cow<'a, [u64]>>,
+    none: Vec<Cow<'a, [u64]>>,
+    one_by_one: Vec<Set<'a>>,
+    none_one_by_one: Vec<Set<'a>>,
+    /// How many have a bit set.
+    len: usize,
+}
+
+impl<'a> Words<'a> {
+    fn new(all: Vec<Set<'a>>, none: Vec<Set<'a>>) -> Self {
+        let (all, one_by_one) = split(all);
+        let (none, none_one_by_one) = split(none);
+        let len = all.iter().map(|words| words.len()).min().unwrap_or(0);
+        Self { all, none, one_by_one, none_one_by_one, len }
+    }
+
+    /// Shows `visit` every slot that meets the conditions and that `choose` leaves of its word.
+    fn walk(
+        &self,
+        order: Order,
+        choose: impl Fn(usize, u64) -> u64,
+        visit: &mut dyn FnMut(Slot) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for step in 0..self.len {
+            let at = if order == Order::OldestFirst { step } else { self.len - 1 - step };
+            let word = self.word(at);
+            if word != 0 {
+                self.walk_word(at, choose(at, word), order, visit)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        let word = self.all.iter().fold(u64::MAX, |word, words| word & words[at]);
+        self.none.iter().fold(word, |word, words| word & !words.get(at).copied().unwrap_or(0))
+    }
+
+    fn walk_word(
+        &self,
+        at: usize,
+        mut word: u64,
+        order: Order,
+        visit: &mut dyn FnMut(Slot) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        while word != 0 {
+            let bit = match order {
+                Order::OldestFirst => word.trailing_zeros(),
+                Order::NewestFirst => 63 - word.leading_zeros(),
+            };
+            word &= !(1 << bit);
+            let slot = at as Slot * 64 + bit;
+            let is_match = self.one_by_one.iter().all(|set| set.has(slot))
+                && !self.none_one_by_one.iter().any(|set| set.has(slot));
+            if is_match {
+                visit(slot)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What is or can be had as bits, and the rest.
+fn split(sets: Vec<Set<'_>>) -> (Vec<Cow<'_, [u64]>>, Vec<Set<'_>>) {
+    let (mut bits, mut rest) = (Vec::new(), Vec::new());
+    for set in sets {
+        match set {
+            Set::Bits(words) => bits.push(words),
+            Set::List(list) => {
+                let mut words = Vec::new();
+                list.iter().for_each(|slot| _ = set_bit(&mut words, *slot));
+                bits.push(Cow::Owned(words));
+            }
+            Set::Column(..) | Set::Asked(..) => rest.push(set),
+        }
+    }
+    (bits, rest)
+}
+
+/// Shows `visit` the hits, the best first. As many as it wants to see are sorted, and no more.
+fn best_first(hits: Vec<Hit>, visit: Visit<'_>) -> ControlFlow<()> {
+    let mut hits = BinaryHeap::from(hits);
+    while let Some(hit) = hits.pop() {
+        visit(hit.slot, hit.score)?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// A match; the greater one comes first.
+struct Hit {
+    score: f64,
+    rank: Slot,
+    slot: Slot,
+}
+
+impl Ord for Hit {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(self.rank.cmp(&other.rank))
+    }
+}
+
+impl PartialOrd for Hit {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Hit {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Hit {}
