@@ -11,11 +11,23 @@ const LIMITS: JoinLimits = JoinLimits { members: usize::MAX, per_session: 1 };
 /// A socket has been opened: with `status=true` its user is online, with a blank status.
 pub(super) fn opened(services: &Services, session: &Arc<Session>) {
     if session.shows_status() {
-        let meta = PresenceMeta { status: Some("".into()), ..PresenceMeta::default() };
-        let key = StreamKey::new(session.tenant(), Mode::Status, session.user_id());
-        if let Err(error) = services.realtime.streams().update(&key, LIMITS, session, meta) {
-            tracing::debug!(%error, "a new socket's status is not shown");
-        }
+        show(services, session);
+    }
+}
+
+/// Another socket with `status=true` has taken the session over: a status that it shows stays as it is.
+pub(super) fn resumed(services: &Services, session: &Arc<Session>) {
+    let key = StreamKey::new(session.tenant(), Mode::Status, session.user_id());
+    if !services.realtime.streams().is_member(&key, session) {
+        show(services, session);
+    }
+}
+
+fn show(services: &Services, session: &Arc<Session>) {
+    let meta = PresenceMeta { status: Some("".into()), ..PresenceMeta::default() };
+    let key = StreamKey::new(session.tenant(), Mode::Status, session.user_id());
+    if let Err(error) = services.realtime.streams().update(&key, LIMITS, session, meta) {
+        tracing::debug!(%error, "a new socket's status is not shown");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     answers::{Heard, Listener},
+    attachment::Attachment,
     outbound::{Outbound, OutboundLimits},
     streams::{Held, Holdings},
 };
@@ -41,6 +42,7 @@ pub struct Session {
     shows_status: bool,
     outbound: Outbound,
     listener: Listener,
+    attachment: Attachment,
     /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
     held: Mutex<Held>,
     /// What the user is in over all sessions.
@@ -71,6 +73,7 @@ impl Session {
             shows_status,
             outbound: Outbound::new(limits),
             listener: Listener::default(),
+            attachment: Attachment::default(),
             held: Mutex::default(),
             holdings: OnceLock::new(),
         })
@@ -154,6 +157,11 @@ impl Session {
     /// What notes answers.
     pub(super) fn listener(&self) -> &Listener {
         &self.listener
+    }
+
+    /// Who keeps the session.
+    pub(super) fn attachment(&self) -> &Attachment {
+        &self.attachment
     }
 
     /// The streams this session is in.
