@@ -79,6 +79,8 @@ export class Player {
     socket.onmatchdata = (data) => this.#keep("data", data);
     socket.onmatchpresence = (event) => this.#keep("presence", event);
     socket.ondisconnect = (event) => this.#keep("disconnect", event);
+    const party = ["party", "partyclose", "partydata", "partyjoinrequest", "partyleader", "partymatchmakerticket", "partypresence"];
+    for (const kind of party) socket[`on${kind}`] = (message) => this.#keep(kind, message);
   }
 
   /** Events of one kind so far. */
