@@ -4,10 +4,12 @@
 pub mod account;
 pub mod authenticate;
 mod connection;
+pub mod friends;
 pub mod links;
 pub mod login;
 pub mod matches;
 pub mod matchmaker;
+pub mod notifications;
 pub mod parties;
 pub mod passwords;
 mod replay;
