@@ -208,7 +208,7 @@ impl Server {
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;
-            realtime.disconnect_all();
+            realtime.stop_all();
         });
         tracing::info!(http = %addresses.http, "serving");
         Ok(Running { services, lifecycle, addresses, dev_provider })

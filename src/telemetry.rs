@@ -60,6 +60,8 @@ pub struct Cells {
     pub http_refused: Family<KindLabels, Counter>,
     pub connections: Gauge,
     pub sessions: Gauge,
+    pub sessions_detached: Gauge,
+    pub sessions_resumed: Counter,
     pub sockets_closed: Family<KindLabels, Counter>,
     pub messages_received: Counter,
     pub messages_sent: Counter,
@@ -100,6 +102,8 @@ impl Metrics {
             http_refused: Family::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
+            sessions_detached: Gauge::default(),
+            sessions_resumed: Counter::default(),
             sockets_closed: Family::default(),
             messages_received: Counter::default(),
             messages_sent: Counter::default(),
@@ -154,7 +158,13 @@ impl Metrics {
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
-        r.register("sessions", "Sockets open now", cells.sessions.clone());
+        r.register("sessions", "Live sessions now, those without a connection included", cells.sessions.clone());
+        r.register(
+            "sessions_detached",
+            "Sessions now whose connection is lost and whose player may come back",
+            cells.sessions_detached.clone(),
+        );
+        r.register("sessions_resumed", "Sessions taken over by a new connection", cells.sessions_resumed.clone());
         r.register("sockets_closed", "Sockets closed, by reason", cells.sockets_closed.clone());
         r.register("messages_received", "Messages received over sockets", cells.messages_received.clone());
         r.register("messages_sent", "Match data delivered to members", cells.messages_sent.clone());

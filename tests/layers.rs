@@ -46,6 +46,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("sockets", "parties"),         // and its places in parties
     ("parties", "matchmaker"),      // a party searches as one
     ("users", "tenancy"),           // players see those of their tenant
+    ("status", "tenancy"),          // and follow them
     ("friends", "tenancy"),         // and have no friends elsewhere
     ("friends", "users"),           // a friend is shown as everybody sees it
     ("friends", "notifications"),   // the other side of a relation is told of its changes

@@ -20,6 +20,7 @@ pub mod session;
 pub mod social;
 pub mod sockets;
 pub mod status;
+pub mod streams;
 mod tenancy;
 pub mod throttle;
 pub mod ticket;

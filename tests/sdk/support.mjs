@@ -80,6 +80,8 @@ export class Player {
     socket.onmatchpresence = (event) => this.#keep("presence", event);
     socket.onnotification = (notification) => this.#keep("notification", notification);
     socket.ondisconnect = (event) => this.#keep("disconnect", event);
+    const party = ["party", "partyclose", "partydata", "partyjoinrequest", "partyleader", "partymatchmakerticket", "partypresence"];
+    for (const kind of party) socket[`on${kind}`] = (message) => this.#keep(kind, message);
   }
 
   /** Events of one kind so far. */

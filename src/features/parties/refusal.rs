@@ -76,7 +76,7 @@ impl From<JoinError> for PartyError {
         match error {
             JoinError::NotFound => Self::NotFound,
             JoinError::Full => Self::Full,
-            JoinError::TooMany => Self::TooManyParties,
+            JoinError::TooMany | JoinError::TooManyOfUser => Self::TooManyParties,
             JoinError::Closed => Self::CouldNotAccept,
         }
     }
