@@ -37,3 +37,8 @@ fn session_tokens_do_not_break_their_reader() {
 fn queries_do_not_break_their_reader() {
     replay("http_query", targets::http_query);
 }
+
+#[test]
+fn stored_json_does_not_break_its_writer() {
+    replay("stored_json", targets::stored_json);
+}

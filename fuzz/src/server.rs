@@ -13,6 +13,7 @@ use kizuna::{
         session::{Renewal, SessionTokens, read_claims},
     },
     net::Query,
+    store::jsonb,
 };
 use std::sync::{Arc, LazyLock};
 
@@ -86,6 +87,21 @@ pub fn http_query(data: &[u8]) {
     if let Ok(strict) = Query::parse(data) {
         assert!(strict.iter().eq(lenient.iter()), "both read the same where nothing is malformed");
     }
+}
+
+/// JSON as it is stored and shown: written anew it is the same, however it came.
+pub fn stored_json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(normal) = jsonb::normalised(text) else {
+        assert!(jsonb::compact(text).is_err() && jsonb::merged("{}", text).is_err(), "all judge alike");
+        return;
+    };
+    let compact = jsonb::compact(text).expect("it is JSON");
+    assert!(compact.len() <= normal.len(), "spaces alone are the difference");
+    for written in [&normal, &compact] {
+        assert_eq!(jsonb::normalised(written).as_ref(), Ok(&normal));
+    }
+    assert_eq!(jsonb::merged("{}", text).as_ref(), Ok(&normal), "nothing is lost to an empty object");
 }
 
 /// A verifier that trusts [`sealed`].

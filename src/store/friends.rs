@@ -111,7 +111,8 @@ impl Store {
     where
         T: Fn(EdgeChange, Uuid) -> NewNotification + Send + 'static,
     {
-        self.tell(call, Change::delete).await
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, this of any")]
+        self.tell(call, |change, other| change.delete(other)).await
     }
 
     /// Blocks others, who lose what they had of the relation. Nobody is told.
