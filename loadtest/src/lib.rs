@@ -24,7 +24,7 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, connect, flood, login, matches, mix, rotate};
+use scenario::{Run, connect, flood, hostile, login, matches, mix, rotate};
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -53,6 +53,7 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
+        Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
@@ -87,6 +88,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
+        Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
@@ -111,6 +113,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Mix(options) => mix::run(&run, options).await,
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
+        Command::Hostile(options) => hostile::run(&run, options).await,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }

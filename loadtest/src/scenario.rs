@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod flood;
+pub mod hostile;
 pub mod login;
 pub mod matches;
 pub mod mix;
