@@ -161,7 +161,14 @@ fn close_each(sessions: &[Arc<Session>], notice: Option<&envelope::Message>) {
 /// Tells a session that it ends at `expires_unix` (seconds since 1970).
 pub fn warn_of_expiry(session: &Session, expires_unix: i64, notification_id: Uuid, unix_seconds: i64) {
     let content = format!("{{\"expires_unix\":{expires_unix}}}");
-    Delivery::of(notice_of("session_expiring", content, NotificationCode::SessionExpiring, notification_id, unix_seconds)).to(session);
+    Delivery::of(notice_of(
+        "session_expiring",
+        content,
+        NotificationCode::SessionExpiring,
+        notification_id,
+        unix_seconds,
+    ))
+    .to(session);
 }
 
 fn notice(subject: &str, code: NotificationCode, id: Uuid, unix_seconds: i64) -> envelope::Message {

@@ -283,6 +283,8 @@ fn what_cannot_be_searched_for_is_a_query_that_finds_nothing() {
         assert!(query.search_fault().is_some(), "{text}");
         assert_eq!(query.score(&document), None, "{text}");
     }
+    assert_eq!(query(&"a:/x/ ".repeat(8)).score(&document), Some(8.0));
+    assert_eq!(query(&"a:/x/ ".repeat(9)).search_fault(), Some("more than 8 regular expressions"));
     assert_eq!(query("a:x~2").search_fault(), None);
     assert_eq!(query("a:x~3").search_fault(), Some("fuzziness must be from 0 to 2"));
 }
