@@ -1,4 +1,5 @@
-//! A program that embeds the server, with hooks of its own: a region that must be named, and a line for each new player.
+//! A program that embeds the server, with hooks of its own: a region that must be named, a line for each new player, and match data
+//! that spectators cannot send.
 //!
 //! `cargo run --example embed`, then sign in as the printed line says, with and without the region.
 
@@ -8,10 +9,12 @@ use kizuna::{
     config::{Config, Overrides},
     error::Error,
     hooks::{
-        AfterAuthenticate, AuthenticateRequest, Authenticated, BeforeAuthenticate, HookContext, Method, Operation,
+        AfterAuthenticate, AuthenticateRequest, Authenticated, BeforeAuthenticate, BeforeEnvelope, HookContext,
+        MessageKind, Method, Operation, Ruling,
     },
     lifecycle::Signals,
 };
+use kizuna_protocol::realtime::Envelope;
 
 const REGIONS: [&str; 3] = ["ap", "eu", "us"];
 
@@ -61,6 +64,29 @@ impl AfterAuthenticate for Welcome {
     }
 }
 
+/// Lets spectators, who say so in a session variable, watch matches and nothing more.
+struct Spectators;
+
+#[async_trait]
+impl BeforeEnvelope for Spectators {
+    fn name(&self) -> &str {
+        "spectators"
+    }
+
+    fn messages(&self) -> Vec<MessageKind> {
+        vec![MessageKind::MatchCreate, MessageKind::MatchDataSend]
+    }
+
+    async fn before(&self, context: &HookContext, envelope: Envelope) -> Ruling {
+        let watches = context.user.as_ref().is_some_and(|user| user.vars.contains_key("spectator"));
+        match MessageKind::in_envelope(&envelope) {
+            Some(MessageKind::MatchDataSend) if watches => Ruling::Drop,
+            _ if watches => Ruling::Refuse(Error::permission_denied("Spectators make no matches.")),
+            _ => Ruling::Continue(envelope),
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::load(None, std::env::vars(), &Overrides::default())?;
@@ -68,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.hooks.before = vec!["bridge".into(), "region".into()];
     kizuna::telemetry::init_logging(&config.logger);
     let mut signals = Signals::take_over()?;
-    let server = Server::builder(config).before(Region).after(Welcome).start().await?;
+    let server = Server::builder(config).before(Region).after(Welcome).before_envelope(Spectators).start().await?;
     tracing::info!(
         target: "kizuna::embed",
         "try: curl -u defaultkey: http://{}/v2/account/authenticate/device \

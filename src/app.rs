@@ -15,7 +15,7 @@ use crate::{
         throttle::Throttle,
         ticket::Tickets,
     },
-    hooks::{AfterAuthenticate, BeforeAuthenticate, Bridge, Hooks, HooksBuilder},
+    hooks::{AfterAuthenticate, AfterEnvelope, BeforeAuthenticate, BeforeEnvelope, Bridge, Hooks, HooksBuilder},
     identity::{
         self, Verifier,
         session::{SessionTokens, SigningKeys},
@@ -104,6 +104,20 @@ impl Server {
         self
     }
 
+    /// Adds a hook that runs before messages of sockets.
+    #[must_use]
+    pub fn before_envelope(mut self, hook: impl BeforeEnvelope + 'static) -> Self {
+        self.hooks = self.hooks.before_envelope(hook);
+        self
+    }
+
+    /// Adds a hook that runs after messages of sockets.
+    #[must_use]
+    pub fn after_envelope(mut self, hook: impl AfterEnvelope + 'static) -> Self {
+        self.hooks = self.hooks.after_envelope(hook);
+        self
+    }
+
     /// Starts serving. Call it inside a tokio runtime.
     ///
     /// # Errors
@@ -187,13 +201,14 @@ impl Server {
             provider
         });
         lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
+        lifecycle.spawn(services.hooks.telling().run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
         lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
         lifecycle.spawn(matchmaker::run(services.clone(), lifecycle.clone()));
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;
-            realtime.disconnect_all();
+            realtime.stop_all();
         });
         tracing::info!(http = %addresses.http, "serving");
         Ok(Running { services, lifecycle, addresses, dev_provider })

@@ -60,6 +60,8 @@ pub struct Cells {
     pub http_refused: Family<KindLabels, Counter>,
     pub connections: Gauge,
     pub sessions: Gauge,
+    pub sessions_detached: Gauge,
+    pub sessions_resumed: Counter,
     pub sockets_closed: Family<KindLabels, Counter>,
     pub messages_received: Counter,
     pub messages_sent: Counter,
@@ -79,6 +81,7 @@ pub struct Cells {
     pub session_token_bytes: Histogram,
     pub login_page: Family<KindLabels, Counter>,
     pub hook_failures: Family<KindLabels, Counter>,
+    pub messages_told: Family<KindLabels, Counter>,
     pub notices_delivered: Counter,
     pub notices_dropped: Counter,
     pub revocations: Family<KindLabels, Counter>,
@@ -99,6 +102,8 @@ impl Metrics {
             http_refused: Family::default(),
             connections: Gauge::default(),
             sessions: Gauge::default(),
+            sessions_detached: Gauge::default(),
+            sessions_resumed: Counter::default(),
             sockets_closed: Family::default(),
             messages_received: Counter::default(),
             messages_sent: Counter::default(),
@@ -118,6 +123,7 @@ impl Metrics {
             session_token_bytes: Histogram::new(bytes),
             login_page: Family::default(),
             hook_failures: Family::default(),
+            messages_told: Family::default(),
             notices_delivered: Counter::default(),
             notices_dropped: Counter::default(),
             revocations: Family::default(),
@@ -152,7 +158,13 @@ impl Metrics {
         );
         r.register("http_refused", "Requests refused before a route was found, by limit", cells.http_refused.clone());
         r.register("connections", "TCP connections open now, sockets included", cells.connections.clone());
-        r.register("sessions", "Sockets open now", cells.sessions.clone());
+        r.register("sessions", "Live sessions now, those without a connection included", cells.sessions.clone());
+        r.register(
+            "sessions_detached",
+            "Sessions now whose connection is lost and whose player may come back",
+            cells.sessions_detached.clone(),
+        );
+        r.register("sessions_resumed", "Sessions taken over by a new connection", cells.sessions_resumed.clone());
         r.register("sockets_closed", "Sockets closed, by reason", cells.sockets_closed.clone());
         r.register("messages_received", "Messages received over sockets", cells.messages_received.clone());
         r.register("messages_sent", "Match data delivered to members", cells.messages_sent.clone());
@@ -170,7 +182,16 @@ impl Metrics {
         );
         r.register("accounts_created", "Accounts created", cells.accounts_created.clone());
         r.register("logins", "Sign-ins that succeeded, by method", cells.logins.clone());
-        r.register("hook_failures", "Hooks that refused, failed or panicked, by kind", cells.hook_failures.clone());
+        r.register(
+            "hook_failures",
+            "Requests and messages that hooks refused, dropped or disabled, and hooks that failed, panicked or took too long",
+            cells.hook_failures.clone(),
+        );
+        r.register(
+            "messages_told",
+            "What after webhooks were to be told of messages: delivered, failed, dropped (no room in the queue)",
+            cells.messages_told.clone(),
+        );
         r.register("notices_delivered", "Webhook notices delivered", cells.notices_delivered.clone());
         r.register("notices_dropped", "Webhook notices given up", cells.notices_dropped.clone());
         r.register("revocations", "Times that sessions were ended, by what ended them", cells.revocations.clone());

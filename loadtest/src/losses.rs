@@ -1,4 +1,8 @@
-//! What became of one sender's numbered messages at one receiver.
+//! What became of numbered messages at their receivers.
+
+use crate::{client::Event, payload::Mark, report::Delivery, stats::Meter};
+use kizuna_protocol::realtime::envelope::Message as Body;
+use tokio::time::Instant;
 
 /// How many numbers back a late or repeated message is still recognised.
 const REMEMBERED: u64 = 128;
@@ -69,6 +73,77 @@ impl Sequence {
     /// How many of `sent` messages never came.
     pub fn lost(&self, sent: u64) -> u64 {
         sent.saturating_sub(self.unique)
+    }
+}
+
+/// What one member of a group has received of the others.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    /// The group's number in this run.
+    group: u32,
+    /// The member's own place.
+    slot: u16,
+    /// Bytes of each payload.
+    bytes: usize,
+    /// The moment that marks count from.
+    epoch: Instant,
+    /// By the sender's place.
+    senders: Vec<Sequence>,
+    /// Messages with a payload that nobody of the group sent to this member.
+    damaged: u64,
+}
+
+impl Inbox {
+    /// Nothing yet, of a group of `members`.
+    pub fn new((group, slot): (u32, u16), members: usize, bytes: usize, epoch: Instant) -> Self {
+        Self { group, slot, bytes, epoch, senders: vec![Sequence::default(); members], damaged: 0 }
+    }
+
+    /// Takes note of an event if it is the data of a match or a party; its mark and how it came, if it is whole. Latency goes to
+    /// `meter`.
+    pub fn take(&mut self, event: &Event, meter: &Meter) -> Option<(Mark, Arrival)> {
+        let data = match &event.message {
+            Body::MatchData(data) => &data.data,
+            Body::PartyData(data) => &data.data,
+            _ => return None,
+        };
+        let ours = |mark: &Mark| mark.group == self.group && mark.slot != self.slot;
+        let mark = Mark::of_payload(data, self.bytes).filter(ours);
+        let sender = mark.and_then(|mark| self.senders.get_mut(usize::from(mark.slot)));
+        let (Some(mark), Some(sender)) = (mark, sender) else {
+            self.damaged += 1;
+            return None;
+        };
+        let arrival = sender.accept(u64::from(mark.sequence));
+        let since = u64::try_from((event.at - self.epoch).as_nanos()).unwrap_or(u64::MAX);
+        meter.add_all(usize::from(self.slot), &[since.saturating_sub(mark.intended_ns)]);
+        meter.count(1);
+        Some((mark, arrival))
+    }
+
+    /// Whether everything has come that the others sent, by their places.
+    pub fn is_complete(&self, sent: impl Fn(usize) -> u64) -> bool {
+        self.others().all(|(place, sequence)| sequence.lost(sent(place)) == 0)
+    }
+
+    /// What became of the others' messages, by what they sent; of its own only that they were sent.
+    pub fn delivery(&self, sent: impl Fn(usize) -> u64) -> Delivery {
+        let own = sent(usize::from(self.slot));
+        let start = Delivery { sent: own, damaged: self.damaged, ..Delivery::default() };
+        self.others().fold(start, |total, (place, sequence)| {
+            total.and(Delivery {
+                expected: sent(place),
+                received: sequence.unique,
+                lost: sequence.lost(sent(place)),
+                duplicated: sequence.duplicated,
+                reordered: sequence.reordered,
+                ..Delivery::default()
+            })
+        })
+    }
+
+    fn others(&self) -> impl Iterator<Item = (usize, &Sequence)> {
+        self.senders.iter().enumerate().filter(|(place, _)| *place != usize::from(self.slot))
     }
 }
 

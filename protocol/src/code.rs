@@ -175,11 +175,15 @@ impl Close {
     pub const SESSION_EXPIRED: Self = Self { code: 4401, reason: "session expired" };
     /// The session was revoked: logged out, banned, deleted, or ended by its identity provider. Ours, not Nakama's.
     pub const SESSION_REVOKED: Self = Self { code: 4402, reason: "session revoked" };
+    /// The server stops and keeps its sessions: whoever comes back with the same session token is where it was. Ours.
+    pub const RESTARTING: Self = Self { code: 1001, reason: "server restarting" };
+    /// Another connection with the same session token has taken the session over. Ours, not Nakama's.
+    pub const TAKEN_OVER: Self = Self { code: 4403, reason: "session taken over" };
     /// A handler failed in a way it should not have; only its session ends.
     pub const INTERNAL_ERROR: Self = Self { code: 1011, reason: "internal error" };
 
     /// Every close that the server begins, but for those of [`Close::bad_opcode`].
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::UNEXPECTED_FRAME_TYPE,
         Self::MALFORMED_PAYLOAD,
         Self::PROCESSING_ERROR,
@@ -198,6 +202,8 @@ impl Close {
         Self::SHUTTING_DOWN,
         Self::SESSION_EXPIRED,
         Self::SESSION_REVOKED,
+        Self::RESTARTING,
+        Self::TAKEN_OVER,
         Self::INTERNAL_ERROR,
     ];
 

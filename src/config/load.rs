@@ -261,6 +261,10 @@ impl Config {
             )?;
             check(hook.max_attempts >= 1, &format!("hooks.webhook[{index}].max_attempts"), "1 or more")?;
         }
+        let hooks = &self.hooks;
+        check((1..=60_000).contains(&hooks.realtime_timeout_ms), "hooks.realtime_timeout_ms", "1 to 60000")?;
+        check(hooks.realtime_queue_size >= 1, "hooks.realtime_queue_size", "1 or more")?;
+        check(hooks.realtime_queue_bytes >= 1, "hooks.realtime_queue_bytes", "1 or more")?;
         let bridged = self.hooks.before.iter().any(|name| name == "bridge");
         let trusts = !self.identity.trust.is_empty() || self.dev_provider.enabled;
         check(bridged || !trusts, "hooks.before", "a list with \"bridge\" in it, since somebody is trusted")

@@ -46,10 +46,6 @@ section! {
         max_per_session: usize = 16,
         /// Parties that one user may be in at once, over all sockets.
         max_per_user: usize = 32,
-        /// Milliseconds after which a new or changed party is listed as it is.
-        label_update_interval_ms: u64 = 1_000,
-        /// Milliseconds between looks for parties that nobody is in; 0: never.
-        idle_check_interval_ms: u64 = 30_000,
     }
 }
 

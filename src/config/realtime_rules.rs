@@ -41,8 +41,6 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         "realtime.snapshot",
         "true only with realtime.resume_window_ms above 0: what is taken up has to wait for its players",
     )?;
-    check((1..=day).contains(&party.label_update_interval_ms), "party.label_update_interval_ms", "1 to 86400000")?;
-    check(party.idle_check_interval_ms <= day, "party.idle_check_interval_ms", "0 to 86400000")?;
     check((1..=86_400).contains(&matchmaker.interval_sec), "matchmaker.interval_sec", "1 to 86400")?;
     check(matchmaker.max_intervals >= 1, "matchmaker.max_intervals", "1 or more")?;
     check((2..=4_096).contains(&matchmaker.max_users), "matchmaker.max_users", "2 to 4096")?;

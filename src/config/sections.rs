@@ -293,34 +293,51 @@ section! {
 }
 
 section! {
-    /// Hooks around authentication and the linking of custom ids. Built in: "bridge" (identity tokens, see `[identity]`) and
-    /// every webhook by its name. Programs that embed the server register hooks of their own.
+    /// Hooks around authentication, the linking of custom ids, and the messages of sockets (docs/hooks.md). Built in: "bridge"
+    /// (identity tokens, see `[identity]`) and every webhook by its name. Programs that embed the server register hooks of their
+    /// own.
     Hooks {
         /// What runs before, in this order. The bridge must be here when `[identity]` trusts anybody.
         before: Vec<String> = vec!["bridge".into()],
         /// What runs after, in this order, once the account is on disk.
         after: Vec<String> = Vec::new(),
+        /// What runs before messages of sockets, in this order.
+        realtime_before: Vec<String> = Vec::new(),
+        /// What runs after messages of sockets that were served without an error, in this order.
+        realtime_after: Vec<String> = Vec::new(),
+        /// Milliseconds for all hooks before one message, and again for all after it. Who takes longer before it refuses the
+        /// message; after it, is cut off.
+        realtime_timeout_ms: u64 = 5_000,
+        /// What "after" webhooks are still to be told of messages; beyond it they are not told, which
+        /// `kizuna_messages_told_total` counts as dropped.
+        realtime_queue_size: usize = 4_096,
+        /// The same in bytes.
+        realtime_queue_bytes: usize = 16_777_216,
         /// Webhooks; see [[hooks.webhook]] below.
         webhook: Vec<Webhook> = Vec::new(),
         /// Notices to "after" webhooks that may wait for delivery; beyond it signing in is answered 503, code 14.
         outbox_size: usize = 100_000,
-        /// Notices that are being delivered at once.
+        /// Notices that are being delivered at once, and again what webhooks are told of messages.
         max_deliveries: usize = 16,
     }
 }
 
 section! {
-    /// A web address that is asked before, or told after, an authentication; list its name in hooks.before or hooks.after.
+    /// A web address that is asked before, or told after, an authentication; list its name in hooks.before or hooks.after. One
+    /// with `messages` is asked and told of messages of sockets instead; list it in hooks.realtime_before or
+    /// hooks.realtime_after.
     Webhook {
         /// Name for the lists above.
         name: String = String::new(),
-        /// "before" asks and waits; "after" tells, with retries.
+        /// "before" asks and waits; "after" tells, with retries (of messages: without).
         stage: WebhookStage = WebhookStage::Before,
+        /// Messages of sockets that it is about, such as "match_create"; none: sign-ins.
+        messages: Vec<String> = Vec::new(),
         /// Address to POST to; https, or http on loopback.
         url: String = String::new(),
         /// Value of the Authorization header to send; "" sends none.
         authorization: Secret = "".into(),
-        /// Milliseconds to wait for the answer. A "before" hook that does not answer refuses the sign-in.
+        /// Milliseconds to wait for the answer. A "before" hook that does not answer refuses.
         timeout_ms: u64 = 2_000,
         /// Largest answer in bytes.
         max_response_bytes: usize = 65_536,

@@ -85,6 +85,7 @@ fn enter(
         Err(JoinError::NotFound) => (RealtimeCode::MatchNotFound, "Match not found"),
         Err(JoinError::Full) => (RealtimeCode::MatchJoinRejected, "Match is full"),
         Err(JoinError::TooMany) => (RealtimeCode::MatchJoinRejected, "In too many matches"),
+        Err(JoinError::TooManyOfUser) => (RealtimeCode::MatchJoinRejected, "User in too many matches"),
         Err(JoinError::Closed) => return false,
     };
     session.answer_error(cid.unwrap_or_default(), code, reason);

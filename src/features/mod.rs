@@ -4,10 +4,12 @@
 pub mod account;
 pub mod authenticate;
 mod connection;
+pub mod friends;
 pub mod links;
 pub mod login;
 pub mod matches;
 pub mod matchmaker;
+pub mod notifications;
 pub mod parties;
 pub mod passwords;
 mod replay;
@@ -18,6 +20,7 @@ pub mod session;
 pub mod social;
 pub mod sockets;
 pub mod status;
+pub mod streams;
 mod tenancy;
 pub mod throttle;
 pub mod ticket;
@@ -101,6 +104,11 @@ pub(crate) fn not_served(session: &Session, cid: String) {
     session.answer_error(cid, RealtimeCode::RuntimeException, "This message is not served yet.");
 }
 
+/// What hooks may know of who sends a message over a socket.
+pub(crate) fn hook_context(client: Client, session: &Session) -> HookContext {
+    HookContext { session_id: Some(session.id()), ..Caller::new(client, &session.claims()).hook_context() }
+}
+
 /// Who sends a request, before anything is known of the person: the network's view.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Client {
@@ -112,7 +120,7 @@ pub struct Client {
 
 impl Client {
     fn hook_context(&self) -> HookContext {
-        HookContext { client_address: self.address, client_port: self.port, user: None }
+        HookContext { client_address: self.address, client_port: self.port, ..HookContext::default() }
     }
 }
 

@@ -2,17 +2,24 @@
 //! spec/realtime-core.md 1.3 and 2.6.
 
 use super::{Services, matchmaker, parties, status};
-use crate::realtime::{Session, TooManySockets};
+use crate::realtime::{ConnectError, Session};
 use std::sync::Arc;
 
 /// Takes a new session in: with `status=true` its user is shown as online.
 ///
 /// # Errors
-/// The user holds `socket.max_sockets_per_user` sockets already.
-pub fn opened(services: &Services, session: &Arc<Session>) -> Result<(), TooManySockets> {
+/// See [`ConnectError`]; the session is not taken in then.
+pub fn opened(services: &Services, session: &Arc<Session>) -> Result<(), ConnectError> {
     services.realtime.connect(session, services.entropy.uuid(), services.clock.unix_seconds())?;
     status::opened(services, session);
     Ok(())
+}
+
+/// Another socket has taken the session over: with `status=true` its user is shown as online, unless it shows a status already.
+pub fn resumed(services: &Services, session: &Arc<Session>, shows_status: bool) {
+    if shows_status {
+        status::resumed(services, session);
+    }
 }
 
 /// Lets a session go: its tickets first, so that nobody is matched with it; then its parties, which may need another leader; then

@@ -1,14 +1,17 @@
 //! From registered hooks and the configuration's lists to the chains.
 
 use super::{
-    AfterAuthenticate, BeforeAuthenticate, Bridge, Chains, Hooks, notices::NoticeHook, webhook::WebhookBefore,
+    AfterAuthenticate, AfterEnvelope, BeforeAuthenticate, BeforeEnvelope, Bridge, Chains, Hooks, MessageKind,
+    envelopes::{Around, EnvelopeChains, EnvelopeWebhook, Kinds, Queue, TellHook},
+    notices::NoticeHook,
+    webhook::WebhookBefore,
 };
 use crate::{
     clock::{Clock, Entropy},
-    config::{self, ConfigError, WebhookStage},
+    config::{self, ConfigError, Webhook, WebhookStage},
     telemetry::Metrics,
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// Collects hooks. What the configuration's lists name runs in their order; a program's own hooks that no list names run after
@@ -18,6 +21,8 @@ pub struct HooksBuilder {
     bridge: Option<Bridge>,
     before: Vec<Arc<dyn BeforeAuthenticate>>,
     after: Vec<Arc<dyn AfterAuthenticate>>,
+    before_envelopes: Vec<Arc<dyn BeforeEnvelope>>,
+    after_envelopes: Vec<Arc<dyn AfterEnvelope>>,
 }
 
 impl HooksBuilder {
@@ -42,10 +47,25 @@ impl HooksBuilder {
         self
     }
 
+    /// Adds a hook of the program's own, before messages of sockets.
+    #[must_use]
+    pub fn before_envelope(mut self, hook: impl BeforeEnvelope + 'static) -> Self {
+        self.before_envelopes.push(Arc::new(hook));
+        self
+    }
+
+    /// Adds a hook of the program's own, after messages of sockets.
+    #[must_use]
+    pub fn after_envelope(mut self, hook: impl AfterEnvelope + 'static) -> Self {
+        self.after_envelopes.push(Arc::new(hook));
+        self
+    }
+
     /// Puts the chains together.
     ///
     /// # Errors
-    /// A list names a hook that nobody registered, or one twice; two hooks share a name; a webhook's address cannot be used.
+    /// A list names a hook that nobody registered, or one twice; two hooks share a name; a webhook's address cannot be used, or
+    /// it names a message that there is not.
     pub fn build(
         self,
         config: &config::Hooks,
@@ -53,7 +73,8 @@ impl HooksBuilder {
         entropy: Entropy,
         metrics: Metrics,
     ) -> Result<Hooks, ConfigError> {
-        let (webhooks_before, webhooks_after) = webhooks(config)?;
+        let Webhooks { before: webhooks_before, after: webhooks_after, asked, told: listening } = webhooks(config)?;
+        let envelopes = envelope_chains(config, asked, listening, self.before_envelopes, self.after_envelopes)?;
         let built_in = self.bridge.map(|bridge| Arc::new(bridge) as Arc<dyn BeforeAuthenticate>);
         let configured: Vec<_> = built_in.into_iter().chain(webhooks_before).collect();
         let before = in_order("hooks.before", &config.before, configured, self.before, |hook| hook.name())?;
@@ -67,7 +88,17 @@ impl HooksBuilder {
             }
         }
         let (stored, max_deliveries) = (Arc::new(Notify::new()), config.max_deliveries);
-        Ok(Hooks(Arc::new(Chains { before, after, notices, stored, max_deliveries, clock, entropy, metrics })))
+        Ok(Hooks(Arc::new(Chains {
+            before,
+            after,
+            notices,
+            envelopes,
+            stored,
+            max_deliveries,
+            clock,
+            entropy,
+            metrics,
+        })))
     }
 }
 
@@ -85,18 +116,89 @@ impl After {
     }
 }
 
-type Webhooks = (Vec<Arc<dyn BeforeAuthenticate>>, Vec<Arc<NoticeHook>>);
+/// The webhooks of the configuration, by what they stand around: sign-ins, or messages of sockets.
+#[derive(Default)]
+struct Webhooks {
+    before: Vec<Arc<dyn BeforeAuthenticate>>,
+    after: Vec<Arc<NoticeHook>>,
+    asked: Vec<Arc<dyn BeforeEnvelope>>,
+    told: Vec<(Kinds, Arc<TellHook>)>,
+}
 
 fn webhooks(config: &config::Hooks) -> Result<Webhooks, ConfigError> {
-    let (mut before, mut after): Webhooks = Default::default();
+    let mut all = Webhooks::default();
     for (index, webhook) in config.webhook.iter().enumerate() {
         let path = format!("hooks.webhook[{index}]");
-        match webhook.stage {
-            WebhookStage::Before => before.push(Arc::new(WebhookBefore::new(webhook, &path)?)),
-            WebhookStage::After => after.push(Arc::new(NoticeHook::new(webhook, &path)?)),
+        let messages = messages(webhook, &path)?;
+        match (webhook.stage, messages.is_empty()) {
+            (WebhookStage::Before, true) => all.before.push(Arc::new(WebhookBefore::new(webhook, &path)?)),
+            (WebhookStage::After, true) => all.after.push(Arc::new(NoticeHook::new(webhook, &path)?)),
+            (WebhookStage::Before, false) => {
+                all.asked.push(Arc::new(EnvelopeWebhook::new(webhook, messages, &path)?));
+            }
+            (WebhookStage::After, false) => {
+                all.told.push((Kinds::of(&messages), Arc::new(TellHook::new(webhook, &path)?)));
+            }
         }
     }
-    Ok((before, after))
+    Ok(all)
+}
+
+/// What a webhook stands around, by name; none where it stands around sign-ins.
+fn messages(webhook: &Webhook, path: &str) -> Result<Vec<MessageKind>, ConfigError> {
+    let known = |(index, name): (usize, &String)| {
+        MessageKind::named(name).ok_or_else(|| ConfigError {
+            path: format!("{path}.messages[{index}]"),
+            what: format!("a message that clients send over a socket, but for rpc; not {name:?}"),
+        })
+    };
+    webhook.messages.iter().enumerate().map(known).collect()
+}
+
+enum AfterMessage {
+    Own(Arc<dyn AfterEnvelope>),
+    Webhook(Kinds, Arc<TellHook>),
+}
+
+impl AfterMessage {
+    fn name(&self) -> &str {
+        match self {
+            Self::Own(hook) => hook.name(),
+            Self::Webhook(_, hook) => &hook.name,
+        }
+    }
+}
+
+fn envelope_chains(
+    config: &config::Hooks,
+    asked: Vec<Arc<dyn BeforeEnvelope>>,
+    listening: Vec<(Kinds, Arc<TellHook>)>,
+    own_before: Vec<Arc<dyn BeforeEnvelope>>,
+    own_after: Vec<Arc<dyn AfterEnvelope>>,
+) -> Result<EnvelopeChains, ConfigError> {
+    let before = in_order("hooks.realtime_before", &config.realtime_before, asked, own_before, |hook| hook.name())?;
+    let before = before.into_iter().map(|hook| Around { kinds: Kinds::of(&hook.messages()), hook });
+    let configured = listening.into_iter().map(|(kinds, hook)| AfterMessage::Webhook(kinds, hook)).collect();
+    let own = own_after.into_iter().map(AfterMessage::Own).collect();
+    let mut chains = EnvelopeChains {
+        before: before.collect(),
+        after: Vec::new(),
+        told: Vec::new(),
+        wanted: Kinds::default(),
+        wanted_after: Kinds::default(),
+        queue: Queue::new(config),
+        timeout: Duration::from_millis(config.realtime_timeout_ms),
+    };
+    for hook in in_order("hooks.realtime_after", &config.realtime_after, configured, own, AfterMessage::name)? {
+        match hook {
+            AfterMessage::Own(hook) => chains.after.push(Around { kinds: Kinds::of(&hook.messages()), hook }),
+            AfterMessage::Webhook(kinds, hook) => chains.told.push(Around { kinds, hook }),
+        }
+    }
+    let after = chains.after.iter().map(|around| around.kinds).chain(chains.told.iter().map(|around| around.kinds));
+    chains.wanted_after = after.fold(Kinds::default(), Kinds::and);
+    chains.wanted = chains.before.iter().map(|around| around.kinds).fold(chains.wanted_after, Kinds::and);
+    Ok(chains)
 }
 
 /// The hooks that `list` names, in its order, then the `own` ones that it does not name.

@@ -1,16 +1,18 @@
-//! What runs around authentication and around linking: a chain of hooks before it, which may change or refuse the request, and
-//! a chain after it, which is told. docs/hooks.md is the contract.
+//! What runs around authentication, around linking, and around the messages of sockets (`envelopes`): a chain of hooks before it,
+//! which may change or refuse the request, and a chain after it, which is told. docs/hooks.md is the contract.
 //!
 //! A hook that panics or fails refuses its request, never lets it through, and touches no other request.
 
 mod bridge;
 mod builder;
+mod envelopes;
 mod notices;
 mod outward;
 mod webhook;
 
 pub use bridge::Bridge;
 pub use builder::HooksBuilder;
+pub use envelopes::{AfterEnvelope, BeforeEnvelope, MessageKind, Ruling, Telling};
 pub use notices::Delivery;
 
 use crate::{
@@ -21,12 +23,16 @@ use crate::{
     telemetry::{KindLabels, Metrics},
 };
 use async_trait::async_trait;
+use envelopes::EnvelopeChains;
 use futures_util::FutureExt;
 use kizuna_protocol::code::Code;
 use notices::NoticeHook;
 use std::{collections::BTreeMap, fmt, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+/// What clients are told when a `before` hook fails without saying how; Nakama's words.
+const BEFORE_FAILED: &str = "Could not complete runtime Before function.";
 
 /// What a hooked request is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +121,8 @@ pub struct HookContext {
     pub client_port: Option<u16>,
     /// Who asks; `None` when somebody is signing in.
     pub user: Option<HookUser>,
+    /// The socket's session; `None` for a request over HTTP.
+    pub session_id: Option<Uuid>,
 }
 
 /// The signed-in user who asks, as the session token says.
@@ -180,6 +188,7 @@ struct Chains {
     before: Vec<Arc<dyn BeforeAuthenticate>>,
     after: Vec<Arc<dyn AfterAuthenticate>>,
     notices: Vec<Arc<NoticeHook>>,
+    envelopes: EnvelopeChains,
     /// Wakes the delivery of notices.
     stored: Arc<Notify>,
     max_deliveries: usize,
@@ -247,16 +256,21 @@ impl Hooks {
     pub async fn after(&self, context: &HookContext, request: &AuthenticateRequest, outcome: &Authenticated) {
         for hook in &self.0.after {
             let run = async { hook.after(context, request, outcome).await };
-            match AssertUnwindSafe(run).catch_unwind().await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    self.count("after_failed");
-                    tracing::warn!(hook = hook.name(), ?error, "an after hook failed");
-                }
-                Err(_) => {
-                    self.count("after_panicked");
-                    tracing::error!(hook = hook.name(), "an after hook panicked");
-                }
+            self.note_after(hook.name(), AssertUnwindSafe(run).catch_unwind().await);
+        }
+    }
+
+    /// Writes down how an `after` hook ended.
+    fn note_after(&self, hook: &str, ended: std::thread::Result<Result<(), Error>>) {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.count("after_failed");
+                tracing::warn!(hook, ?error, "an after hook failed");
+            }
+            Err(_) => {
+                self.count("after_panicked");
+                tracing::error!(hook, "an after hook panicked");
             }
         }
     }
@@ -267,7 +281,7 @@ impl Hooks {
 }
 
 fn failed() -> Error {
-    Error::new(Code::Internal, "Could not complete runtime Before function.")
+    Error::new(Code::Internal, BEFORE_FAILED)
 }
 
 #[cfg(test)]

@@ -221,7 +221,12 @@ fn json(status: u16, body: &'static str) -> impl Fn(usize) -> Reply {
 async fn a_webhook_is_sent_the_request_without_its_password() {
     let (hooks, listener) = asking(json(200, "{}")).await;
     let user = HookUser { id: Uuid::nil(), username: "caller".into(), vars: Arc::default(), expires_unix: 5 };
-    let context = HookContext { client_address: Some([192, 0, 2, 1].into()), client_port: None, user: Some(user) };
+    let context = HookContext {
+        client_address: Some([192, 0, 2, 1].into()),
+        client_port: None,
+        user: Some(user),
+        session_id: None,
+    };
     let asked = AuthenticateRequest { operation: Operation::Link, method: Method::Email, ..request() };
     let same = hooks.before(&context, asked).await.unwrap();
     assert_eq!((&*same.id, &*same.username, same.vars.len()), ("id", "name", 1));

@@ -30,17 +30,31 @@ struct Question<'a> {
     user: Option<User<'a>>,
 }
 
+/// From where somebody asks.
 #[derive(Serialize)]
-struct Client {
+pub(super) struct Client {
     address: Option<String>,
     port: Option<u16>,
 }
 
+impl Client {
+    pub(super) fn of(context: &HookContext) -> Self {
+        Self { address: context.client_address.map(|address| address.to_string()), port: context.client_port }
+    }
+}
+
+/// Who asks.
 #[derive(Serialize)]
-struct User<'a> {
+pub(super) struct User<'a> {
     id: String,
     username: &'a str,
     vars: &'a BTreeMap<String, String>,
+}
+
+impl<'a> User<'a> {
+    pub(super) fn of(context: &'a HookContext) -> Option<Self> {
+        context.user.as_ref().map(|user| Self { id: user.id.to_string(), username: &user.username, vars: &user.vars })
+    }
 }
 
 /// The answer that lets the request go on: members that are there replace the request's.
@@ -94,7 +108,6 @@ impl BeforeAuthenticate for WebhookBefore {
 
 impl<'a> Question<'a> {
     fn new(context: &'a HookContext, request: &'a AuthenticateRequest) -> Self {
-        let address = context.client_address.map(|address| address.to_string());
         Self {
             operation: request.operation.as_str(),
             method: request.method.as_str(),
@@ -102,12 +115,8 @@ impl<'a> Question<'a> {
             vars: &request.vars,
             username: &request.username,
             create: request.create,
-            client: Client { address, port: context.client_port },
-            user: context.user.as_ref().map(|user| User {
-                id: user.id.to_string(),
-                username: &user.username,
-                vars: &user.vars,
-            }),
+            client: Client::of(context),
+            user: User::of(context),
         }
     }
 }
@@ -125,7 +134,7 @@ impl Changes {
 }
 
 /// The error in an answer of `{"code":7,"message":"..."}`, whatever its status. Code 0 is none: it would be "no error".
-fn refusal(answer: &[u8]) -> Option<Error> {
+pub(super) fn refusal(answer: &[u8]) -> Option<Error> {
     let refusal: Refusal = serde_json::from_slice(answer).ok()?;
     let code = Code::from_i32(refusal.code).filter(|code| *code != Code::Ok)?;
     Some(Error::new(code, refusal.message))

@@ -2,7 +2,8 @@
 //! somebody decides about it.
 
 use crate::{
-    features::{Services, matches, matchmaker, not_served, parties, rpc, status},
+    features::{Client, Services, hook_context, matches, matchmaker, not_served, parties, rpc, status},
+    hooks::Ruling,
     realtime::{Delivery, Session},
 };
 use kizuna_protocol::{
@@ -32,14 +33,49 @@ pub(super) enum Served {
 }
 
 /// Serves one request. Requests of one session are served one after another, in the order in which they came.
-pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, envelope: Envelope) -> Served {
+///
+/// Every message but `rpc` passes hooks, where there are any: before it, the operation, after it (spec/realtime-core.md 4.4).
+pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, client: Client, envelope: Envelope) -> Served {
     services.metrics.messages_received.inc();
     let Envelope { cid, message } = envelope;
     let Some(body) = message else {
         session.answer_error(cid, RealtimeCode::MissingPayload, "Missing message.");
         return Served::Now(Verdict::End(Close::PROCESSING_ERROR));
     };
+    if services.hooks.stand_around(&body) {
+        let envelope = Envelope { cid, message: Some(body) };
+        return Served::Later(Box::pin(hooked(Arc::clone(services), Arc::clone(session), client, envelope)));
+    }
     Served::Now(handle(services, session, cid, body))
+}
+
+/// A request between its hooks.
+async fn hooked(services: Arc<Services>, session: Arc<Session>, client: Client, envelope: Envelope) -> Verdict {
+    let context = hook_context(client, &session);
+    let cid = envelope.cid.clone();
+    let body = match services.hooks.before_envelope(&context, envelope).await {
+        Ruling::Continue(Envelope { message: Some(body), .. }) => body,
+        Ruling::Refuse(error) => {
+            session.answer_error(cid, RealtimeCode::RuntimeFunctionException, error.message());
+            return Verdict::Stay;
+        }
+        Ruling::Drop => return Verdict::Stay,
+        Ruling::Disable | Ruling::Continue(Envelope { message: None, .. }) => {
+            session.answer_error(cid, RealtimeCode::UnrecognizedPayload, "Requested resource was not found.");
+            return Verdict::End(Close::PROCESSING_ERROR);
+        }
+    };
+    if !services.hooks.stand_after(&body) {
+        return handle(&services, &session, cid, body);
+    }
+    let request = Envelope { cid: cid.clone(), message: Some(body.clone()) };
+    session.listen();
+    let verdict = handle(&services, &session, cid, body);
+    let heard = session.heard();
+    if verdict == Verdict::Stay && !heard.failed {
+        services.hooks.after_envelope(&context, &request, heard.answer.as_ref()).await;
+    }
+    verdict
 }
 
 /// The operation itself.

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 #[derive(Debug)]
 pub struct Delivery {
     envelope: Envelope,
+    is_answer: bool,
     json: Option<Message>,
     protobuf: Option<Message>,
 }
@@ -19,16 +20,16 @@ pub struct Delivery {
 impl Delivery {
     /// A message that nobody asked for: it has no `cid`.
     pub fn of(message: Body) -> Self {
-        Self::envelope(Envelope { cid: String::new(), message: Some(message) })
+        Self::envelope(Envelope { cid: String::new(), message: Some(message) }, false)
     }
 
     /// The answer to the request that carried `cid`.
     pub fn answer(cid: String, message: Option<Body>) -> Self {
-        Self::envelope(Envelope { cid, message })
+        Self::envelope(Envelope { cid, message }, true)
     }
 
-    fn envelope(envelope: Envelope) -> Self {
-        Self { envelope, json: None, protobuf: None }
+    fn envelope(envelope: Envelope, is_answer: bool) -> Self {
+        Self { envelope, is_answer, json: None, protobuf: None }
     }
 
     /// Makes the bytes for `format` now, outside of any lock.
@@ -40,12 +41,15 @@ impl Delivery {
 
     /// Queues the message for one session.
     pub fn to(&mut self, session: &Session) {
+        if self.is_answer {
+            session.listener().note(&self.envelope);
+        }
         let frame = self.frame(session.format()).clone();
         session.outbound().push(frame);
     }
 
     fn frame(&mut self, format: Format) -> &Message {
-        let Self { envelope, json, protobuf } = self;
+        let Self { envelope, json, protobuf, .. } = self;
         match format {
             Format::Json => json.get_or_insert_with(|| text(envelope)),
             Format::Protobuf => {

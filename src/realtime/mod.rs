@@ -1,17 +1,23 @@
 //! Who is connected, what they are in, and how they are reached. Everything here is in memory and sharded: no global lock, no
 //! task through which all messages pass.
 
+mod answers;
+mod attachment;
 mod delivery;
 mod outbound;
 mod registry;
 mod session;
 mod streams;
 
+pub use answers::Heard;
+pub use attachment::{Call, Claim, Keeper};
 pub use delivery::Delivery;
 pub use outbound::{Outbound, OutboundLimits};
-pub use registry::{Registry, TooManySockets};
+pub use registry::{ConnectError, Registry, TokenKey};
 pub use session::{Identity, Session};
-pub use streams::{JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Rule, StreamKey, Streams, wire_stream};
+pub use streams::{
+    Gathering, JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Quotas, Rule, StreamKey, Streams, wire_stream,
+};
 
 use crate::{
     config::Config,
@@ -23,7 +29,10 @@ use kizuna_protocol::{
     code::{Close, NotificationCode},
     realtime::{Notifications, envelope},
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 use uuid::Uuid;
 
 /// Sessions that are judged or told before others get their turn, where all are.
@@ -34,15 +43,46 @@ const JUDGED_AT_ONCE: usize = 256;
 pub struct Realtime {
     registry: Arc<Registry>,
     streams: Arc<Streams>,
+    detached: Arc<AtomicUsize>,
+    metrics: Metrics,
+    settings: Settings,
+}
+
+/// What the configuration says of it.
+#[derive(Clone, Copy, Debug)]
+struct Settings {
     single_socket: bool,
+    snapshot: bool,
+    most_detached: usize,
+}
+
+/// A session's place among those without a connection; free again when dropped.
+#[derive(Debug)]
+pub struct DetachedPlace {
+    detached: Arc<AtomicUsize>,
+    metrics: Metrics,
+}
+
+impl Drop for DetachedPlace {
+    fn drop(&mut self) {
+        self.detached.fetch_sub(1, Relaxed);
+        self.metrics.sessions_detached.dec();
+    }
 }
 
 impl Realtime {
     /// Nobody is connected yet.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
-        let registry = Arc::new(Registry::new(config.socket.max_sockets_per_user, metrics.clone()));
-        let streams = Arc::new(Streams::new(registry.clone(), metrics));
-        Self { registry, streams, single_socket: config.session.single_socket }
+        let one_per_token = config.realtime.resume_window_ms > 0;
+        let registry = Arc::new(Registry::new(config.socket.max_sockets_per_user, one_per_token, metrics.clone()));
+        let (gathering, quotas) = (Gathering::new(config), Quotas::new(config));
+        let streams = Arc::new(Streams::new(registry.clone(), gathering, quotas, metrics.clone()));
+        let settings = Settings {
+            single_socket: config.session.single_socket,
+            snapshot: config.realtime.snapshot,
+            most_detached: config.realtime.resume_max_sessions,
+        };
+        Self { registry, streams, detached: Arc::default(), metrics, settings }
     }
 
     /// Live sessions.
@@ -58,17 +98,17 @@ impl Realtime {
     /// Takes a new session in. With `session.single_socket` the user's other sockets are told why, and closed.
     ///
     /// # Errors
-    /// The user holds `socket.max_sockets_per_user` sockets already.
+    /// See [`ConnectError`]; then nothing has changed.
     pub fn connect(
         &self,
         session: &Arc<Session>,
         notification_id: Uuid,
         unix_seconds: i64,
-    ) -> Result<(), TooManySockets> {
-        if !self.single_socket {
+    ) -> Result<(), ConnectError> {
+        if !self.settings.single_socket {
             return self.registry.insert(session);
         }
-        let older = self.registry.replace(session);
+        let older = self.registry.replace(session)?;
         let notice = notice("single_socket", NotificationCode::SingleSocket, notification_id, unix_seconds);
         close_each(&older, Some(&notice));
         Ok(())
@@ -132,9 +172,26 @@ impl Realtime {
         self.registry.of_user(user_id).iter().for_each(|session| session.prolong(token_id, expires_unix));
     }
 
-    /// Closes every socket: the server stops.
-    pub fn disconnect_all(&self) {
-        self.registry.for_each(|session| session.outbound().close(Close::SHUTTING_DOWN));
+    /// The server stops: every session ends, or is left as it is for the snapshot.
+    pub fn stop_all(&self) {
+        self.registry.for_each(|session| self.stop_one(session));
+    }
+
+    /// The same for one session.
+    pub fn stop_one(&self, session: &Session) {
+        match self.settings.snapshot {
+            true => session.ask_to_suspend(),
+            false => session.outbound().close(Close::SHUTTING_DOWN),
+        }
+    }
+
+    /// A place for a session without a connection; `None` when `realtime.resume_max_sessions` are taken.
+    pub fn detached_place(&self) -> Option<DetachedPlace> {
+        let most = self.settings.most_detached;
+        let room = |taken| (taken < most).then_some(taken + 1);
+        self.detached.fetch_update(Relaxed, Relaxed, room).ok()?;
+        self.metrics.sessions_detached.inc();
+        Some(DetachedPlace { detached: self.detached.clone(), metrics: self.metrics.clone() })
     }
 
     /// Whether a user shows a status to somebody of `tenant`; `online` in users and accounts.

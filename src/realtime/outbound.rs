@@ -32,6 +32,15 @@ struct State {
     queue: VecDeque<Message>,
     bytes: usize,
     close: Option<Close>,
+    /// The bounds while nobody reads, in place of the socket's.
+    detached: Option<OutboundLimits>,
+}
+
+impl State {
+    /// A bound is passed: everything is dropped.
+    fn overflow(&mut self) {
+        (self.queue, self.bytes, self.close) = (VecDeque::new(), 0, Some(Close::QUEUE_FULL));
+    }
 }
 
 impl Outbound {
@@ -50,14 +59,63 @@ impl Outbound {
         let wakes = state.queue.is_empty();
         state.bytes += message.len();
         state.queue.push_back(message);
-        if state.queue.len() > self.limits.messages || state.bytes > self.limits.bytes {
-            *state = State { close: Some(Close::QUEUE_FULL), ..State::default() };
+        if self.is_passed(&state) {
+            state.overflow();
             drop(state);
             self.reader.wake();
         } else if wakes {
             drop(state);
             self.reader.wake();
         }
+    }
+
+    fn is_passed(&self, state: &State) -> bool {
+        let limits = state.detached.as_ref().unwrap_or(&self.limits);
+        state.queue.len() > limits.messages || state.bytes > limits.bytes
+    }
+
+    /// Nobody reads for now: `limits` count instead of the socket's. Where they are passed already, that is the end.
+    pub fn detach(&self, limits: OutboundLimits) {
+        self.give_back(VecDeque::new(), Some(limits));
+    }
+
+    /// What was taken but not sent comes before everything that waits.
+    pub fn put_back(&self, unsent: VecDeque<Message>) {
+        self.give_back(unsent, None);
+    }
+
+    fn give_back(&self, mut unsent: VecDeque<Message>, limits: Option<OutboundLimits>) {
+        let mut state = self.state.lock();
+        if state.close.is_some() {
+            return;
+        }
+        state.detached = limits.or(state.detached);
+        state.bytes += unsent.iter().map(Message::len).sum::<usize>();
+        unsent.append(&mut state.queue);
+        state.queue = unsent;
+        if self.is_passed(&state) {
+            state.overflow();
+            drop(state);
+            self.reader.wake();
+        }
+    }
+
+    /// Somebody reads again: everything that waits, in order. The socket's bounds count again.
+    pub fn attach(&self) -> VecDeque<Message> {
+        let mut state = self.state.lock();
+        state.detached = None;
+        state.bytes = 0;
+        std::mem::take(&mut state.queue)
+    }
+
+    /// Everything that waits, in order; it stays where it is.
+    pub fn waiting(&self) -> Vec<Message> {
+        self.state.lock().queue.iter().cloned().collect()
+    }
+
+    /// Wakes the task, to look at what does not stand in the queue.
+    pub(super) fn wake(&self) {
+        self.reader.wake();
     }
 
     /// Ends the socket once what is queued already is written. The first reason stays.

@@ -3,16 +3,23 @@
 use super::session::Session;
 use crate::{identity::session::SessionClaims, telemetry::Metrics};
 use dashmap::{DashMap, mapref::entry::Entry};
+use kizuna_protocol::envelope::Format;
 use std::{hash::Hash, sync::Arc};
 use uuid::Uuid;
 
-/// A user holds as many sockets as one may.
+/// Why a session is not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many sockets of one user")]
-pub struct TooManySockets;
+pub enum ConnectError {
+    /// The user holds as many sockets as one may.
+    #[error("too many sockets of one user")]
+    TooManySockets,
+    /// Sessions can be taken over, and there is one with this token and this format.
+    #[error("the token's session is there already")]
+    TokenInUse,
+}
 
 /// A session token as a key: its own signature, 32 bytes that no other token has. The token itself is kept nowhere.
-type TokenKey = [u8; 32];
+pub type TokenKey = [u8; 32];
 
 /// Live sockets. No guard of a shard is held while another map is touched.
 #[derive(Debug)]
@@ -21,42 +28,87 @@ pub struct Registry {
     by_user: DashMap<Uuid, Vec<Arc<Session>>>,
     by_id: DashMap<Uuid, Arc<Session>>,
     max_sockets_per_user: usize,
+    /// A session token has one session in each format: sessions can be taken over.
+    one_per_token: bool,
     metrics: Metrics,
 }
 
 impl Registry {
     /// An empty store.
-    pub fn new(max_sockets_per_user: usize, metrics: Metrics) -> Self {
-        Self { by_token: DashMap::new(), by_user: DashMap::new(), by_id: DashMap::new(), max_sockets_per_user, metrics }
+    pub fn new(max_sockets_per_user: usize, one_per_token: bool, metrics: Metrics) -> Self {
+        Self {
+            by_token: DashMap::new(),
+            by_user: DashMap::new(),
+            by_id: DashMap::new(),
+            max_sockets_per_user,
+            one_per_token,
+            metrics,
+        }
     }
 
     /// Takes a session in.
     ///
     /// # Errors
-    /// The user holds the most sockets that one may.
-    pub fn insert(&self, session: &Arc<Session>) -> Result<(), TooManySockets> {
-        {
+    /// See [`ConnectError`].
+    pub fn insert(&self, session: &Arc<Session>) -> Result<(), ConnectError> {
+        let signature = self.reserve(session)?;
+        let full = {
             let mut of_user = self.by_user.entry(session.user_id()).or_default();
-            if of_user.len() >= self.max_sockets_per_user {
-                return Err(TooManySockets);
+            let full = of_user.len() >= self.max_sockets_per_user;
+            if !full {
+                if let Some(other) = of_user.first() {
+                    session.count_with(other);
+                }
+                of_user.push(session.clone());
             }
-            of_user.push(session.clone());
+            full
+        };
+        if full {
+            take_out(&self.by_token, signature, session);
+            return Err(ConnectError::TooManySockets);
         }
         self.index(session);
         Ok(())
     }
 
     /// Takes a session in as its user's only one, and answers the others.
-    pub fn replace(&self, session: &Arc<Session>) -> Vec<Arc<Session>> {
-        let older = self.by_user.insert(session.user_id(), vec![session.clone()]).unwrap_or_default();
+    ///
+    /// # Errors
+    /// There is a session that it should take over.
+    pub fn replace(&self, session: &Arc<Session>) -> Result<Vec<Arc<Session>>, ConnectError> {
+        self.reserve(session)?;
+        let older = {
+            let mut of_user = self.by_user.entry(session.user_id()).or_default();
+            if let Some(other) = of_user.first() {
+                session.count_with(other);
+            }
+            std::mem::replace(&mut *of_user, vec![session.clone()])
+        };
         self.index(session);
-        older
+        Ok(older)
+    }
+
+    /// Puts the session under its token, unless there is one that it should take over.
+    fn reserve(&self, session: &Arc<Session>) -> Result<TokenKey, ConnectError> {
+        let signature = session.claims().signature;
+        let mut of_token = self.by_token.entry(signature).or_default();
+        if self.one_per_token && of_token.iter().any(|other| other.format() == session.format() && other.is_claimable())
+        {
+            return Err(ConnectError::TokenInUse);
+        }
+        of_token.push(session.clone());
+        Ok(signature)
     }
 
     fn index(&self, session: &Arc<Session>) {
-        self.by_token.entry(session.claims().signature).or_default().push(session.clone());
         self.by_id.insert(session.id(), session.clone());
         self.metrics.sessions.inc();
+    }
+
+    /// The session that a connection with this token and format may take over.
+    pub fn resumable(&self, signature: &TokenKey, format: Format) -> Option<Arc<Session>> {
+        let of_token = self.by_token.get(signature)?;
+        of_token.iter().find(|session| session.format() == format && session.is_claimable()).cloned()
     }
 
     /// The token of `claims` takes the place of the one that `session` lives by. Called by the socket's own task alone, which is
@@ -82,7 +134,7 @@ impl Registry {
     }
 
     /// The sockets that one session token opened.
-    pub fn of_token(&self, signature: &[u8; 32]) -> Vec<Arc<Session>> {
+    pub fn of_token(&self, signature: &TokenKey) -> Vec<Arc<Session>> {
         self.by_token.get(signature).map(|sessions| sessions.clone()).unwrap_or_default()
     }
 

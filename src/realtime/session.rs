@@ -1,13 +1,15 @@
 //! One live socket: whose it is, how it is written to, and what it is in.
 
 use super::{
+    answers::{Heard, Listener},
+    attachment::Attachment,
     outbound::{Outbound, OutboundLimits},
-    streams::Held,
+    streams::{Held, Holdings},
 };
 use crate::identity::{Tenant, session::SessionClaims};
 use kizuna_protocol::{envelope::Format, realtime::UserPresence};
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// Who a session is: fixed for the socket's life.
@@ -39,8 +41,12 @@ pub struct Session {
     format: Format,
     shows_status: bool,
     outbound: Outbound,
+    listener: Listener,
+    attachment: Attachment,
     /// The streams this session is in. Guards only the lists. A stream's lock may be held while this one is taken, never the reverse.
     held: Mutex<Held>,
+    /// What the user is in over all sessions.
+    holdings: OnceLock<Arc<Holdings>>,
 }
 
 impl Session {
@@ -66,7 +72,10 @@ impl Session {
             format,
             shows_status,
             outbound: Outbound::new(limits),
+            listener: Listener::default(),
+            attachment: Attachment::default(),
             held: Mutex::default(),
+            holdings: OnceLock::new(),
         })
     }
 
@@ -134,8 +143,40 @@ impl Session {
         &self.outbound
     }
 
+    /// From now on the answers to this session's request are heard. Requests of one session are served one after another, so
+    /// all that is heard is of one.
+    pub fn listen(&self) {
+        self.listener.start();
+    }
+
+    /// What was heard since [`Self::listen`], which ends here.
+    pub fn heard(&self) -> Heard {
+        self.listener.stop()
+    }
+
+    /// What notes answers.
+    pub(super) fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// Who keeps the session.
+    pub(super) fn attachment(&self) -> &Attachment {
+        &self.attachment
+    }
+
     /// The streams this session is in.
     pub(super) fn held(&self) -> &Mutex<Held> {
         &self.held
+    }
+
+    /// What the user is in over all sessions.
+    pub(super) fn holdings(&self) -> &Arc<Holdings> {
+        self.holdings.get_or_init(Arc::default)
+    }
+
+    /// This session and `other`, of the same user, count what they are in together. Before the session is in anything.
+    pub(super) fn count_with(&self, other: &Self) {
+        // Set already: then it has begun to count, and goes on as it is.
+        let _ = self.holdings.set(other.holdings().clone());
     }
 }

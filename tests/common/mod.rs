@@ -214,6 +214,13 @@ impl Socket {
         }
     }
 
+    /// Nothing comes but pings.
+    pub async fn quiet_but_pings(&mut self) {
+        if let Ok(frame) = timeout(QUIET, self.next_frame()).await {
+            panic!("want nothing, got {frame:?}");
+        }
+    }
+
     /// Sends an envelope and takes the next one as its answer.
     pub async fn ask(&mut self, envelope: Value) -> Value {
         self.send(envelope).await;

@@ -27,7 +27,8 @@ pub struct Rules {
     /// Users of one match; a ticket that wants more wants so many.
     pub largest: u32,
     /// Tickets that one pass looks at, over all that search. Each of these has an equal share, and what one leaves over is for those
-    /// after it.
+    /// after it. One that has used up its share searches again in the next pass: half of it is for such tickets alone, the oldest
+    /// first, without shares; so each comes to its end.
     pub looks: usize,
 }
 
@@ -123,10 +124,10 @@ impl Pool {
     pub fn pass(&mut self, watch: Watch<'_>) -> Outcome {
         let searchers: Vec<Arc<Ticket>> = self.active.values().cloned().collect();
         let mut outcome = Outcome::default();
-        let mut looks_left = self.rules.looks;
+        let mut budget = Budget::of(self.rules.looks, &searchers);
         let mut is_mutual = self.rules.mutual;
         for (at, ticket) in searchers.iter().enumerate() {
-            let share = looks_left / (searchers.len() - at);
+            let looks = budget.share(ticket, searchers.len() - at);
             if !self.active.contains_key(&ticket.order) {
                 continue;
             }
@@ -137,14 +138,14 @@ impl Pool {
             let passes = ticket.passes().saturating_add(1);
             let counts = ticket.counts();
             let is_last = passes >= self.rules.max_intervals || counts.min == counts.max;
-            let terms = Terms { insists: !is_last, mutual: is_mutual, largest: self.rules.largest, looks: share };
+            let terms = Terms { insists: !is_last, mutual: is_mutual, largest: self.rules.largest, looks };
             let Some(ground) = self.grounds.get_mut(&ticket.draft.tenant) else { continue };
             let searched = ground.search(ticket, terms);
-            looks_left = looks_left.saturating_sub(searched.looks);
+            budget.spend(ticket, searched.looks);
             outcome.looks += searched.looks;
             outcome.cut_short += usize::from(searched.is_cut_short);
             let is_passive = is_last && searched.found.is_none() && !searched.is_cut_short;
-            ticket.set_searched(passes, is_passive);
+            ticket.set_searched(passes, is_passive, searched.is_cut_short);
             if is_passive {
                 self.active.remove(&ticket.order);
             }
@@ -154,6 +155,34 @@ impl Pool {
             }
         }
         outcome
+    }
+}
+
+/// What is left of [`Rules::looks`].
+struct Budget {
+    shared: usize,
+    /// For those that were cut short.
+    reserved: usize,
+}
+
+impl Budget {
+    fn of(looks: usize, searchers: &[Arc<Ticket>]) -> Self {
+        let reserved = if searchers.iter().any(|ticket| ticket.was_cut_short()) { looks / 2 } else { 0 };
+        Self { shared: looks - reserved, reserved }
+    }
+
+    fn is_reserved_for(&self, ticket: &Ticket) -> bool {
+        ticket.was_cut_short() && self.reserved > 0
+    }
+
+    /// What a ticket may look at, `left` of which search, it included.
+    fn share(&self, ticket: &Ticket, left: usize) -> usize {
+        if self.is_reserved_for(ticket) { self.reserved } else { self.shared / left }
+    }
+
+    fn spend(&mut self, ticket: &Ticket, looks: usize) {
+        let from = if self.is_reserved_for(ticket) { &mut self.reserved } else { &mut self.shared };
+        *from = from.saturating_sub(looks);
     }
 }
 

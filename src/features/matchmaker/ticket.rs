@@ -137,6 +137,8 @@ pub struct Ticket {
 
 /// Of [`Ticket::searched`]: the ticket does not search any more.
 const PASSIVE: u32 = 1 << 31;
+/// It could not search to the end in the last pass.
+const CUT_SHORT: u32 = 1 << 30;
 
 impl Ticket {
     /// The ticket that a draft becomes.
@@ -191,7 +193,7 @@ impl Ticket {
 
     /// Passes in which it has searched.
     pub(super) fn passes(&self) -> u32 {
-        self.searched.load(Ordering::Relaxed) & !PASSIVE
+        self.searched.load(Ordering::Relaxed) & !(PASSIVE | CUT_SHORT)
     }
 
     /// Whether it only waits to be found.
@@ -199,10 +201,16 @@ impl Ticket {
         self.searched.load(Ordering::Relaxed) & PASSIVE != 0
     }
 
+    /// Whether it could not search to the end in the last pass.
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.searched.load(Ordering::Relaxed) & CUT_SHORT != 0
+    }
+
     /// Only the pass writes this, so it need not be one step.
-    pub(super) fn set_searched(&self, passes: u32, is_passive: bool) {
-        let passes = passes.min(PASSIVE - 1);
-        self.searched.store(if is_passive { passes | PASSIVE } else { passes }, Ordering::Relaxed);
+    pub(super) fn set_searched(&self, passes: u32, is_passive: bool, is_cut_short: bool) {
+        let flag = |flag: u32, is_set: bool| if is_set { flag } else { 0 };
+        let flags = flag(PASSIVE, is_passive) | flag(CUT_SHORT, is_cut_short);
+        self.searched.store(passes.min(CUT_SHORT - 1) | flags, Ordering::Relaxed);
     }
 
     /// Its holders as those who are matched see them.

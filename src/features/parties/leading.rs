@@ -147,6 +147,7 @@ fn update_party(services: &Services, session: &Session, cid: &str, request: Part
     let mut held = party.hold(services).led_by(session)?;
     held.record.label = label::kept(&request.label)?;
     (held.record.open, held.record.hidden) = (request.open, request.hidden);
+    held.list();
     held.tell(None, Body::PartyUpdate(PartyUpdate { party_id: party.id.clone(), ..request }));
     acknowledge(session, cid);
     Ok(())

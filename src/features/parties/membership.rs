@@ -48,6 +48,7 @@ fn create_party(services: &Services, session: &Arc<Session>, cid: &str, request:
         held.end();
         return Err(error.into());
     }
+    held.list();
     drop(held);
     leave_earlier(services, session, &party.key);
     Ok(())

@@ -6,29 +6,31 @@
 
 mod label;
 mod leading;
+mod listing;
 mod membership;
 mod party;
 mod refusal;
+mod searching;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use leading::{accept, close, join_request_list, promote, remove, update};
+pub use listing::list_parties;
 pub(crate) use membership::{create, join, leave, send};
+pub(crate) use searching::{matchmaker_add, matchmaker_remove};
 pub use snapshot::{PartyPresence, PartySnapshot};
 
-use super::{Services, not_served};
+use super::Services;
 use crate::{
     identity::Tenant,
     realtime::{Mode, Session, StreamKey},
     telemetry::Metrics,
 };
 use dashmap::DashMap;
-use kizuna_protocol::{
-    id::parse_uuid,
-    realtime::{PartyMatchmakerAdd, PartyMatchmakerRemove},
-};
-use party::Party;
+use kizuna_protocol::id::parse_uuid;
+use listing::Listing;
+use party::{Party, Record};
 use std::sync::Arc;
 
 /// All parties. Clones share them.
@@ -39,13 +41,14 @@ pub struct Parties(Arc<Inner>);
 struct Inner {
     /// By the party's stream, and so by tenant. No guard of a shard is held while a party's lock is taken.
     by_key: DashMap<StreamKey, Arc<Party>>,
+    listing: Listing,
     metrics: Metrics,
 }
 
 impl Parties {
     /// No parties yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { by_key: DashMap::new(), metrics }))
+        Self(Arc::new(Inner { by_key: DashMap::new(), listing: Listing::new(), metrics }))
     }
 
     fn find(&self, key: &StreamKey) -> Option<Arc<Party>> {
@@ -62,6 +65,15 @@ impl Parties {
         if self.0.by_key.remove(&party.key).is_some() {
             self.0.metrics.parties.dec();
         }
+    }
+
+    fn listing(&self) -> &Listing {
+        &self.0.listing
+    }
+
+    /// Lists a party as `record` says that it is; called with the party's lock held.
+    fn list(&self, party: &Party, record: &Record) {
+        self.0.listing.update(party, record);
     }
 
     fn all(&self) -> Vec<Arc<Party>> {
@@ -82,19 +94,4 @@ pub(super) fn closed(services: &Services, session: &Arc<Session>) {
     for key in services.realtime.streams().of_session(session, Mode::Party) {
         membership::leave_party(services, session, &key);
     }
-}
-
-/// `party_matchmaker_add`.
-pub(crate) fn matchmaker_add(_services: &Services, session: &Arc<Session>, cid: String, _request: PartyMatchmakerAdd) {
-    not_served(session, cid);
-}
-
-/// `party_matchmaker_remove`.
-pub(crate) fn matchmaker_remove(
-    _services: &Services,
-    session: &Arc<Session>,
-    cid: String,
-    _request: PartyMatchmakerRemove,
-) {
-    not_served(session, cid);
 }

@@ -1,7 +1,10 @@
 //! One party, and what can be done with it while nobody else can change it.
 
 use super::{Services, refusal::PartyError};
-use crate::realtime::{Delivery, JoinLimits, Member, PresenceMeta, Rule, Session, StreamKey, Streams};
+use crate::{
+    features::matchmaker,
+    realtime::{Delivery, JoinLimits, Member, PresenceMeta, Rule, Session, StreamKey, Streams},
+};
 use kizuna_protocol::realtime::{self as wire, PartyClose, PartyLeader, UserPresence, envelope::Message as Body};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -18,8 +21,8 @@ pub(super) struct Party {
     pub(super) max_size: u16,
     /// Microseconds since 1970.
     pub(super) created_micros: i64,
-    /// Guards who leads and all else that changes, and the order of what the members are told. Order of locks: this one, then a
-    /// stream's; never two parties' at once, and never over an await.
+    /// Guards who leads and all else that changes, and the order of what the members are told. Order of locks: this one, then
+    /// the matchmaker's or a stream's; never two parties' at once, and never over an await.
     record: Mutex<Record>,
 }
 
@@ -143,6 +146,7 @@ impl Held<'_> {
         let is_new = join?;
         if is_new {
             self.record.requests.retain(|request| request.session_id != session.presence().session_id);
+            self.stop_searching();
         }
         Ok(is_new)
     }
@@ -164,6 +168,7 @@ impl Held<'_> {
             self.streams().leave(&self.party.key, session);
             return self.end();
         };
+        self.stop_searching();
         if self.leads(session) {
             let leader = oldest.session.presence().clone();
             self.lead(leader, Some(session.id()));
@@ -192,7 +197,19 @@ impl Held<'_> {
     /// The party is no more.
     pub(super) fn end(&mut self) {
         self.record.ended = true;
+        self.stop_searching();
         self.services.parties.remove(self.party);
+        self.list();
+    }
+
+    /// The party that its tickets stand for is no longer the one it was: they go, and nobody is told (spec/matchmaker.md 5).
+    fn stop_searching(&self) {
+        matchmaker::remove_party_tickets(self.services, self.party.key.tenant(), self.party.key.subject());
+    }
+
+    /// Has the listing show the party as it is now.
+    pub(super) fn list(&self) {
+        self.services.parties.list(self.party, &self.record);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Why something that a client asks of a party is not done, and how it is told (spec/parties.md 3).
 
-use crate::realtime::{JoinError, Session};
+use crate::{
+    features::matchmaker::AddError,
+    realtime::{JoinError, Session},
+};
 use kizuna_protocol::code::RealtimeCode;
 
 /// What is wrong with the party, the request, or the one who asks. Told behind the operation's prefix.
@@ -36,6 +39,11 @@ pub(super) enum PartyError {
     LabelMalformed(String),
     #[error("party is hidden and label is not empty, invalid operation")]
     HiddenWithLabel,
+    /// The matchmaker does not take the party's ticket.
+    #[error(transparent)]
+    Matchmaker(#[from] AddError),
+    #[error("matchmaker ticket not found")]
+    TicketNotFound,
     /// Ours: Nakama knows no such bound. It is that of `party.max_per_session` or `party.max_per_user`.
     #[error("too many parties")]
     TooManyParties,
@@ -53,6 +61,7 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) const PARTY_ID: Self = Self::Malformed("Invalid party ID");
     pub(super) const PRESENCE: Self = Self::Malformed("Invalid presence");
+    pub(super) const TICKET: Self = Self::Malformed("Invalid matchmaker ticket");
     pub(super) const MAX_SIZE: Self = Self::Malformed("Invalid party max size, must be 1-256");
 }
 
@@ -67,7 +76,7 @@ impl From<JoinError> for PartyError {
         match error {
             JoinError::NotFound => Self::NotFound,
             JoinError::Full => Self::Full,
-            JoinError::TooMany => Self::TooManyParties,
+            JoinError::TooMany | JoinError::TooManyOfUser => Self::TooManyParties,
             JoinError::Closed => Self::CouldNotAccept,
         }
     }

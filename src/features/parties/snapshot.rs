@@ -70,7 +70,9 @@ impl Parties {
         let leader = led.or(members.first())?.session.presence().clone();
         let requests = requests.into_iter().map(UserPresence::from).collect();
         let record = Record { leader, open, hidden, label, requests, ended: false };
-        self.insert(&Party::new(key, max_size, created_micros, record));
+        let party = Party::new(key, max_size, created_micros, record.clone());
+        self.insert(&party);
+        self.list(&party, &record);
         Some(())
     }
 }

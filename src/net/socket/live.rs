@@ -1,10 +1,10 @@
 //! One socket's loop: a single task that reads frames, writes what waits, and watches the time. Generic over the byte stream,
 //! so its tests need no network. Rules: spec/realtime-core.md section 2.
 
-use super::expiry::Expiry;
+use super::{expiry::Expiry, written::Written};
 use crate::{
     net::envelopes::{Pending, Served, Verdict},
-    realtime::Session,
+    realtime::{Call, Session},
 };
 use futures_util::{SinkExt, StreamExt};
 use kizuna_protocol::{
@@ -60,6 +60,12 @@ pub(super) enum End {
     ByClient,
     /// The connection is gone.
     Lost,
+    /// The client has read nothing for longer than a write may take.
+    Stuck,
+    /// Another connection takes the session over.
+    TakenOver,
+    /// The server stops and keeps its sessions.
+    Suspended,
 }
 
 impl End {
@@ -70,6 +76,25 @@ impl End {
             Self::Close(close) => close.reason,
             Self::ByClient => "closed by the client",
             Self::Lost => "connection lost",
+            Self::Stuck => Close::QUEUE_FULL.reason,
+            Self::TakenOver => Close::TAKEN_OVER.reason,
+            Self::Suspended => Close::RESTARTING.reason,
+        }
+    }
+
+    /// Whether the client may not know of it: it said no goodbye, and was told none.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost | Self::Stuck | Self::Close(Close::IDLE_TIMEOUT))
+    }
+
+    /// What the client is told in the close frame.
+    fn told(&self) -> Option<Close> {
+        match self {
+            Self::Close(close) => Some(*close),
+            Self::Stuck => Some(Close::QUEUE_FULL),
+            Self::TakenOver => Some(Close::TAKEN_OVER),
+            Self::Suspended => Some(Close::RESTARTING),
+            Self::ByClient | Self::Lost => None,
         }
     }
 }
@@ -83,13 +108,29 @@ impl Verdict {
     }
 }
 
+/// What a socket leaves to a session that goes on without it.
+pub(super) struct Remains {
+    /// Taken from the session's queue, but not sent whole.
+    pub(super) unsent: VecDeque<Message>,
+    /// The request that is being served.
+    pub(super) serving: Option<Pending>,
+}
+
 /// A WebSocket and its session.
 pub(super) struct LiveSocket<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Written<S>>,
     session: Arc<Session>,
     timing: Timing,
     /// Taken from the session's queue, not yet handed to the socket.
     batch: VecDeque<Message>,
+    /// Handed to the socket, not yet known to be on the wire. `None`: nobody will ask for it.
+    kept: Option<VecDeque<Message>>,
+    /// Messages that have been on the wire when this was last looked at.
+    sent: u64,
+    /// The session has been given back: nothing more is taken from its queue.
+    left: bool,
+    /// Nothing more can be written.
+    broken: bool,
     /// Handed to the socket, not yet all on the wire.
     unflushed: bool,
     /// When the client must have read something. Set while nothing can be written, cleared by every byte that can.
@@ -114,12 +155,16 @@ enum Step {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     pub(super) fn new(
-        socket: WebSocketStream<S>,
+        socket: WebSocketStream<Written<S>>,
         session: Arc<Session>,
         timing: Timing,
         expiry: Option<Expiry>,
     ) -> Self {
         Self {
+            kept: None,
+            sent: 0,
+            left: false,
+            broken: false,
             expiry: expiry.map(Box::new),
             serving: None,
             socket,
@@ -136,6 +181,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
+    /// The same for a session that may outlive the socket; `waiting` goes out first. The stream below must count.
+    pub(super) fn resumable(self, waiting: VecDeque<Message>) -> Self {
+        Self { batch: waiting, kept: Some(VecDeque::new()), ..self }
+    }
+
     /// Serves the socket until it ends. A panic in a handler ends this socket and nothing else.
     pub(super) async fn serve(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
         loop {
@@ -143,13 +193,70 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                 Step::Frame(message) => message,
                 Step::End(end) => return end,
             };
-            let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(&dispatch, message)));
-            match handled {
-                Ok(None) => {}
-                Ok(Some(end)) => return end,
-                Err(_) => return self.panicked(),
+            if let Some(end) = self.handle_safely(&dispatch, message) {
+                return end;
             }
         }
+    }
+
+    /// Says goodbye to a client whose session the server keeps, and serves what it had sent before it heard of that. What is to be
+    /// written from now on stays with the session. Answers how the socket ends: as suspended, unless something else ends it.
+    pub(super) async fn retire(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
+        let told = timeout(self.timing.write_wait, self.write_farewell()).await;
+        if !matches!(told, Ok(Ok(()))) {
+            return End::Suspended;
+        }
+        let heard_out = timeout(self.timing.close_ack_wait, self.hear_out(dispatch)).await;
+        heard_out.unwrap_or(End::Suspended)
+    }
+
+    async fn write_farewell(&mut self) -> Result<(), WsError> {
+        while let Some(message) = self.batch.pop_front() {
+            poll_fn(|context| self.socket.poll_ready_unpin(context)).await?;
+            self.hand_to_socket(message)?;
+        }
+        let Close { code, reason } = Close::RESTARTING;
+        self.socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await
+    }
+
+    async fn hear_out(&mut self, dispatch: impl Fn(&Arc<Session>, Envelope) -> Served) -> End {
+        loop {
+            let message = match poll_fn(|context| self.poll_heard(context)).await {
+                Step::Frame(message) => message,
+                Step::End(End::Lost) => return End::Suspended,
+                Step::End(end) => return end,
+            };
+            match self.handle_safely(&dispatch, message) {
+                None => {}
+                Some(End::ByClient) => return End::Suspended,
+                Some(end) => return end,
+            }
+        }
+    }
+
+    /// The next frame, once the request before it is served.
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Some(close) = self.session.outbound().poll_closing(context) {
+            return Poll::Ready(Step::End(End::Close(close)));
+        }
+        if self.serving.is_some() {
+            match self.poll_serving(context) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(end)) => return Poll::Ready(Step::End(end)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.poll_read(context)
+    }
+
+    /// A panic in a handler is an end like another.
+    fn handle_safely(
+        &mut self,
+        dispatch: &impl Fn(&Arc<Session>, Envelope) -> Served,
+        message: Message,
+    ) -> Option<End> {
+        let handled = std::panic::catch_unwind(AssertUnwindSafe(|| self.handle(dispatch, message)));
+        handled.unwrap_or_else(|_| Some(self.panicked()))
     }
 
     fn panicked(&self) -> End {
@@ -183,6 +290,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                 Some(end) => return Poll::Ready(Step::End(end)),
             }
         }
+        match self.session.called() {
+            Some(Call::Claimed) => return Poll::Ready(Step::End(End::TakenOver)),
+            Some(Call::Suspended) => return Poll::Ready(Step::End(End::Suspended)),
+            None => {}
+        }
         if heard && self.frames_since_write >= FRAMES_BEFORE_WRITE {
             // What was written may have been all that kept frames waiting.
             self.frames_since_write = 0;
@@ -214,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                     Poll::Pending => return self.poll_stuck(context),
                 }
                 let Some(message) = self.batch.pop_front() else { break };
-                if self.socket.start_send_unpin(message).is_err() {
+                if self.hand_to_socket(message).is_err() {
                     return Poll::Ready(End::Lost);
                 }
                 self.unflushed = true;
@@ -233,12 +345,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
                     self.stuck = None;
+                    self.forget_sent();
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
                 Poll::Pending => return self.poll_stuck(context),
             }
         }
         Poll::Pending
+    }
+
+    fn hand_to_socket(&mut self, message: Message) -> Result<(), WsError> {
+        if let Some(kept) = &mut self.kept {
+            kept.push_back(message.clone());
+        }
+        self.socket.start_send_unpin(message)?;
+        self.forget_sent();
+        Ok(())
+    }
+
+    /// What is on the wire need not be kept.
+    fn forget_sent(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let sent = self.socket.get_ref().messages();
+        for _ in self.sent..sent {
+            kept.pop_front();
+        }
+        self.sent = sent;
+        if kept.is_empty() && kept.capacity() > KEPT_SLOTS {
+            *kept = VecDeque::new();
+        }
+    }
+
+    /// Gives the session back: what was not sent whole, and what is still being done. Only closing is left to do then.
+    pub(super) fn leave(&mut self) -> Remains {
+        self.forget_sent();
+        self.left = true;
+        let mut unsent = self.kept.take().unwrap_or_default();
+        if !unsent.is_empty() {
+            // Its buffer holds what another connection will send: nothing more may go out here.
+            self.broken = true;
+        }
+        unsent.append(&mut self.batch);
+        Remains { unsent, serving: self.serving.take() }
     }
 
     /// The client does not read: not for longer than `write_wait`, and not past the bound of its queue.
@@ -249,7 +397,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
         let wait = self.timing.write_wait;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(wait)));
-        stuck.as_mut().poll(context).map(|()| End::Close(Close::QUEUE_FULL))
+        stuck.as_mut().poll(context).map(|()| End::Stuck)
     }
 
     /// The request that takes time: ready when it is served, with an end if it ends the socket; pends without one.
@@ -337,19 +485,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
 
     /// Ends the connection: what waits is written, then the close frame, then the client's own is waited for.
     pub(super) async fn close(mut self, end: End) {
-        let frame = match end {
-            End::Lost => return,
-            End::ByClient => {
+        if self.broken || end == End::Suspended {
+            return;
+        }
+        let Some(close) = end.told() else {
+            if end == End::ByClient {
                 let _ = timeout(self.timing.write_wait, self.socket.flush()).await;
-                return;
             }
-            End::Close(close) => {
-                if close != Close::QUEUE_FULL {
-                    let _ = timeout(self.timing.write_wait, self.write_rest()).await;
-                }
-                CloseFrame { code: close.code.into(), reason: close.reason.into() }
-            }
+            return;
         };
+        if !self.left && close != Close::QUEUE_FULL {
+            let _ = timeout(self.timing.write_wait, self.write_rest()).await;
+        }
+        let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
         let awaits_answer = frame.code != CloseCode::Size && frame.code != CloseCode::Protocol;
         let sent = timeout(self.timing.write_wait, self.socket.send(Message::Close(Some(frame)))).await;
         if awaits_answer && matches!(sent, Ok(Ok(()))) {
@@ -476,7 +624,8 @@ mod tests {
     ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
+        let stream = Written::new(server, false);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
         let serving = tokio::spawn(async move {
             let end = live.serve(dispatch).await;
@@ -531,7 +680,7 @@ mod tests {
         let (serving, session, client) = served(64).await;
         let start = Instant::now();
         session.outbound().push(Message::text("x".repeat(1_000)));
-        assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+        assert_eq!(serving.await.expect("it ends"), End::Stuck);
         assert_eq!(seconds(start), 2 * TIMING.write_wait.as_secs(), "the write, then the close frame");
         drop(client);
     }
@@ -691,7 +840,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_in_a_handler_ends_its_session_and_nothing_else() {
         let (server, client) = duplex(4_096);
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let socket = WebSocketStream::from_raw_socket(Written::new(server, false), Role::Server, None).await;
         let mut live = LiveSocket::new(socket, session(), TIMING, None);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
@@ -753,5 +902,47 @@ mod tests {
         let (serving, _session, mut client) = served_late().await;
         ask(&mut client, 0).await;
         assert_eq!(serving.await.expect("it ends"), End::Close(Close::INTERNAL_ERROR));
+    }
+
+    /// What a lost connection leaves, with `read` of the messages whole on the client's side of a pipe of 300 bytes.
+    async fn left_behind(messages: &[&str], read: usize) -> (Vec<Message>, Vec<Message>) {
+        let (server, client) = duplex(300);
+        let config = WebSocketConfig::default().write_buffer_size(64).max_write_buffer_size(1 << 16);
+        let stream = Written::new(server, true);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        let session = session();
+        let mut live = LiveSocket::new(socket, session.clone(), TIMING, None).resumable(VecDeque::new());
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        messages.iter().for_each(|text| session.outbound().push(Message::text(*text)));
+        let mut heard = Vec::new();
+        {
+            let mut serving = std::pin::pin!(live.serve(pong));
+            for _ in 0..read {
+                tokio::select! {
+                    end = &mut serving => panic!("ended: {end:?}"),
+                    message = client.next() => heard.push(message.expect("open").expect("a frame")),
+                }
+            }
+            // As much as goes without a reader.
+            assert!(timeout(Duration::from_secs(1), &mut serving).await.is_err());
+        }
+        let unsent = live.leave().unsent.into();
+        drop(live);
+        while let Some(Ok(message)) = client.next().await {
+            heard.push(message);
+        }
+        (heard, unsent)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_lost_connection_took_whole_is_not_sent_again_and_the_rest_is() {
+        let texts: Vec<String> = (0..40).map(|number| format!("{number}{}", "x".repeat(number * 3))).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        for read in 0..30 {
+            let (mut all, unsent) = left_behind(&texts, read).await;
+            assert!(!unsent.is_empty() && all.len() >= read);
+            all.extend(unsent);
+            assert_eq!(all, texts.iter().map(|text| Message::text(*text)).collect::<Vec<_>>(), "{read} read");
+        }
     }
 }

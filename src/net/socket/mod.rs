@@ -3,18 +3,19 @@
 
 mod expiry;
 mod live;
+mod resume;
+mod written;
 
 use crate::{
-    features::{Client, Services, sockets, ticket},
+    features::{Client, Services, ticket},
     identity::session::SessionClaims,
-    lifecycle::Lifecycle,
     net::{
         Query,
         accept::Connection,
         envelopes,
         respond::{self, Response},
     },
-    realtime::{OutboundLimits, Session},
+    telemetry::KindLabels,
 };
 use expiry::Expiry;
 use hyper::{
@@ -25,16 +26,18 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use kizuna_protocol::{code::Close, envelope::Format};
-use live::{LiveSocket, Timing};
+use live::{End, LiveSocket, Timing};
+use resume::Opening;
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         handshake::derive_accept_key,
-        protocol::{Role, WebSocketConfig},
+        protocol::{CloseFrame, Role, WebSocketConfig},
     },
 };
+use written::Written;
 
 /// A refused handshake: status and text, as Nakama words them.
 type Refusal = (StatusCode, &'static str);
@@ -62,16 +65,15 @@ pub struct Handshake {
 pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
     let Handshake { mut request, client, connection } = handshake;
     match check(services, &request) {
-        Ok((session, accept)) => {
+        Ok((opening, accept)) => {
             let upgrade = hyper::upgrade::on(&mut request);
             let services = services.clone();
-            tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), client = ?client.address, "socket");
+            tracing::debug!(user_id = %opening.claims.user_id, client = ?client.address, "socket");
             connection.lifecycle.clone().spawn(async move {
                 match upgrade.await {
-                    Ok(upgraded) => run(&services, &connection.lifecycle, session, upgraded).await,
+                    Ok(upgraded) => run(&services, connection, opening, client, upgraded).await,
                     Err(error) => tracing::debug!(%error, "the client went away during the handshake"),
                 }
-                drop(connection);
             });
             switching_protocols(&accept)
         }
@@ -80,7 +82,7 @@ pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
 }
 
 /// The checks in Nakama's order: format, token, WebSocket headers.
-fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Session>, String), Refusal> {
+fn check(services: &Services, request: &Request<Incoming>) -> Result<(Opening, String), Refusal> {
     let query = Query::lenient(request.uri().query().unwrap_or_default().as_bytes());
     let format = match query.first("format") {
         None | Some("" | "json") => Format::Json,
@@ -91,16 +93,11 @@ fn check(services: &Services, request: &Request<Incoming>) -> Result<(Arc<Sessio
     let accept = websocket_key(request).ok_or(NO_UPGRADE)?;
     if services.realtime.registry().of_user(claims.user_id).len() >= services.config.socket.max_sockets_per_user
         && !services.config.session.single_socket
+        && resume::resumable(services, &claims, format).is_none()
     {
         return Err(TOO_MANY);
     }
-    let limits = OutboundLimits {
-        messages: services.config.socket.outgoing_queue_size,
-        bytes: services.config.socket.outgoing_queue_bytes,
-    };
-    let session =
-        Session::new(claims, services.entropy.uuid(), format, query.first("status").is_some_and(is_true), limits);
-    Ok((session, accept))
+    Ok((Opening { claims, format, shows_status: query.first("status").is_some_and(is_true) }, accept))
 }
 
 /// Whose socket it will be. An Authorization header, however bad, goes before the query, and a ticket before a token.
@@ -157,61 +154,97 @@ fn refuse(refusal: Refusal) -> Response {
     response
 }
 
-/// A session's place among the live ones; given up when dropped, even by a panic.
-struct Registered<'a> {
-    services: &'a Services,
-    session: &'a Arc<Session>,
-}
-
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        sockets::closed(self.services, self.session);
+/// A socket's life: admitted, served, cleaned up, closed.
+async fn run(
+    services: &Arc<Services>,
+    connection: Arc<Connection>,
+    opening: Opening,
+    client: Client,
+    upgraded: Upgraded,
+) {
+    let Some(socket) = websocket(services, upgraded).await else { return };
+    let lifecycle = &connection.lifecycle;
+    let keeper = match resume::admit(services, lifecycle, opening).await {
+        Ok(keeper) => keeper,
+        Err(close) => return refuse_socket(services, socket, close).await,
+    };
+    let session = keeper.session().clone();
+    // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
+    if services.tokens.is_ended(&session.claims()) {
+        session.outbound().close(Close::SESSION_REVOKED);
     }
+    // A stop ends every socket that is registered; one that registers afterwards has to see to it itself.
+    if lifecycle.is_draining() {
+        services.realtime.stop_one(&session);
+    }
+    let mut live = LiveSocket::new(socket, session.clone(), timing(services), Expiry::configured(services, &session));
+    if resume::is_on(services) {
+        live = live.resumable(session.outbound().attach());
+    }
+    let dispatch = |session: &Arc<_>, envelope| envelopes::dispatch(services, session, client, envelope);
+    let mut end = live.serve(dispatch).await;
+    if end == End::Suspended {
+        session.outbound().detach(resume::detached_limits(services));
+        end = Box::pin(live.retire(dispatch)).await;
+    }
+    services.metrics.sockets_closed.get_or_create(&KindLabels { kind: end.kind() }).inc();
+    tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
+    let goes_on = match end {
+        End::TakenOver | End::Suspended => true,
+        _ => end.is_loss() && resume::is_on(services) && session.outbound().closing().is_none(),
+    };
+    if !goes_on {
+        // Others hear of the leave before this client sees its close frame.
+        drop(keeper);
+        return live.close(end).await;
+    }
+    let remains = live.leave();
+    // Beside the wait: what is left of the old connection is nothing that a new one has to wait for.
+    lifecycle.clone().spawn(async move {
+        live.close(end).await;
+        drop(connection);
+    });
+    // Boxed: an open socket's task need not be larger for it.
+    Box::pin(resume::keep(services, keeper, remains)).await;
 }
 
-/// A socket's life: registered, served, cleaned up, closed.
-async fn run(services: &Arc<Services>, lifecycle: &Lifecycle, session: Arc<Session>, upgraded: Upgraded) {
+async fn websocket(services: &Services, upgraded: Upgraded) -> Option<WebSocketStream<Written<TcpStream>>> {
     // The raw stream, without hyper's buffers around it.
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         tracing::error!("an upgraded connection is not a TCP stream");
-        return;
+        return None;
     };
     let settings = &services.config.socket;
+    let largest = match resume::is_on(services) {
+        true => settings.outgoing_queue_bytes.max(services.config.realtime.resume_max_bytes),
+        false => settings.outgoing_queue_bytes,
+    };
     let config = WebSocketConfig::default()
         .read_buffer_size(settings.read_buffer_size_bytes)
         .write_buffer_size(settings.write_buffer_size_bytes)
         // Room for the largest message that the queue lets through. The answers to a flood of pings stop here, too.
-        .max_write_buffer_size(settings.write_buffer_size_bytes + settings.outgoing_queue_bytes + FRAME_ROOM)
+        .max_write_buffer_size(settings.write_buffer_size_bytes + largest + FRAME_ROOM)
         .max_message_size(Some(settings.max_message_size_bytes))
         .max_frame_size(Some(settings.max_message_size_bytes));
-    let stream = parts.io.into_inner();
+    let stream = Written::new(parts.io.into_inner(), resume::is_on(services));
     let early = parts.read_buf.to_vec();
-    let socket = WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
-    let timing = Timing {
+    Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await)
+}
+
+fn timing(services: &Services) -> Timing {
+    let settings = &services.config.socket;
+    Timing {
         ping_period: Duration::from_millis(settings.ping_period_ms),
         pong_wait: Duration::from_millis(settings.pong_wait_ms),
         backoff_threshold: settings.ping_backoff_threshold,
         write_wait: Duration::from_millis(settings.write_wait_ms),
         close_ack_wait: Duration::from_millis(settings.close_ack_wait_ms),
-    };
-    let registered = sockets::opened(services, &session);
-    let guard = Registered { services, session: &session };
-    // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
-    if registered.is_err() {
-        session.outbound().close(Close::DISCONNECTED);
     }
-    if services.tokens.is_ended(&session.claims()) {
-        session.outbound().close(Close::SESSION_REVOKED);
-    }
-    // A stop closes every socket that is registered; one that registers afterwards has to see to it itself.
-    if lifecycle.is_draining() {
-        session.outbound().close(Close::SHUTTING_DOWN);
-    }
-    let mut live = LiveSocket::new(socket, session.clone(), timing, Expiry::configured(services, &session));
-    let end = live.serve(|session, envelope| envelopes::dispatch(services, session, envelope)).await;
-    // Others hear of the leave before this client sees its close frame.
-    drop(guard);
-    services.metrics.sockets_closed.get_or_create(&crate::telemetry::KindLabels { kind: end.kind() }).inc();
-    tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
-    live.close(end).await;
+}
+
+/// Closes a socket that gets no session.
+async fn refuse_socket(services: &Services, mut socket: WebSocketStream<Written<TcpStream>>, close: Close) {
+    services.metrics.sockets_closed.get_or_create(&KindLabels { kind: close.reason }).inc();
+    let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
+    let _ = timeout(timing(services).write_wait, socket.close(Some(frame))).await;
 }

@@ -1,6 +1,6 @@
 //! A session's place in a stream, and its streams as the session holds them.
 
-use super::{Mode, stream::Stream};
+use super::{Mode, StreamKey, stream::Stream};
 use crate::realtime::Session;
 use kizuna_protocol::realtime::UserPresence;
 use std::sync::Arc;
@@ -45,6 +45,18 @@ pub(in crate::realtime) struct Held {
 }
 
 impl Held {
+    pub(super) fn is_in(&self, stream: &Arc<Stream>) -> bool {
+        self.joined.iter().any(|other| Arc::ptr_eq(other, stream))
+    }
+
+    pub(super) fn find(&self, key: &StreamKey) -> Option<&Arc<Stream>> {
+        self.joined.iter().find(|stream| stream.key == *key)
+    }
+
+    pub(super) fn forget(&mut self, stream: &Arc<Stream>) {
+        self.joined.retain(|other| !Arc::ptr_eq(other, stream));
+    }
+
     pub(super) fn of_mode(&self, mode: Mode) -> impl Iterator<Item = &Arc<Stream>> {
         self.joined.iter().filter(move |stream| stream.key.mode() == mode)
     }

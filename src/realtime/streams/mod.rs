@@ -6,21 +6,32 @@
 //! waiting, so the lock is held for as long as it takes to push.
 
 mod event;
+mod follow;
+mod holdings;
 mod key;
 mod member;
+mod reach;
 mod stream;
+mod tell;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
 
 pub use event::wire_stream;
+pub use holdings::Quotas;
 pub use key::{Mode, StreamKey};
 pub use member::{Member, PresenceMeta};
 pub use stream::Joined;
+pub use tell::Gathering;
 
+pub(super) use holdings::Holdings;
 pub(super) use member::Held;
 
-use super::{Delivery, Registry, session::Session};
+use super::{Registry, session::Session};
 use crate::{identity::Tenant, telemetry::Metrics};
 use dashmap::{DashMap, mapref::entry::Entry};
-use kizuna_protocol::realtime::UserPresence;
 use std::{
     ops::RangeInclusive,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -37,7 +48,7 @@ pub enum Rule {
     MustExist,
 }
 
-/// Bounds of a join.
+/// Bounds of a join. What a user may hold over all sessions is in [`Quotas`].
 #[derive(Clone, Copy, Debug)]
 pub struct JoinLimits {
     /// Members of one stream.
@@ -58,6 +69,9 @@ pub enum JoinError {
     /// The session is in the most streams of the kind that one may be in.
     #[error("the session is in too many streams")]
     TooMany,
+    /// The user is in the most streams of the kind that one may be in, over all sessions.
+    #[error("the user is in too many streams")]
+    TooManyOfUser,
     /// The session is over.
     #[error("the session is closed")]
     Closed,
@@ -69,17 +83,20 @@ pub struct Streams {
     by_key: DashMap<StreamKey, Arc<Stream>>,
     /// A user's own sessions hear of the user's status without following it.
     registry: Arc<Registry>,
+    gathering: Gathering,
+    quotas: Quotas,
     metrics: Metrics,
 }
 
 impl Streams {
     /// No streams yet.
-    pub fn new(registry: Arc<Registry>, metrics: Metrics) -> Self {
-        Self { by_key: DashMap::new(), registry, metrics }
+    pub fn new(registry: Arc<Registry>, gathering: Gathering, quotas: Quotas, metrics: Metrics) -> Self {
+        Self { by_key: DashMap::new(), registry, gathering, quotas, metrics }
     }
 
     /// Joins `session` to a stream. `answer` is called with what the join found, and may queue replies: they come before the join
     /// event, and nothing comes between. Joining twice changes nothing, how the session is there included, and makes no event.
+    /// Answers whether the session is new there.
     ///
     /// # Errors
     /// See [`JoinError`]; nothing has changed then, and `answer` was not called.
@@ -102,21 +119,22 @@ impl Streams {
             if rule == Rule::MustExist && members.list.is_empty() {
                 return Err(JoinError::NotFound);
             }
-            let new = members.position(session).is_none();
+            let new = !session.held().lock().is_in(&stream);
             if new && let Err(error) = self.enter(&stream, &mut members, limits, session, meta) {
                 self.tidy(&stream, &mut members);
                 return Err(error);
             }
             answer(&Joined { new, key, members: &members.list, own: session.id() });
+            members.waiting_is_known();
             if new {
-                let joins = seen(members.list.last(), key);
-                self.announce(key, &members, joins, Vec::new(), None);
+                self.tell_joined(&stream, &mut members);
             }
             return Ok(new);
         }
     }
 
     /// Puts `session` into a stream, made if need be, or replaces how it is there. One event tells both sides of the change.
+    /// Answers whether the session is new there.
     ///
     /// # Errors
     /// As [`Self::join`].
@@ -126,30 +144,24 @@ impl Streams {
         limits: JoinLimits,
         session: &Arc<Session>,
         meta: PresenceMeta,
-    ) -> Result<(), JoinError> {
+    ) -> Result<bool, JoinError> {
         loop {
             let stream = self.find_or_make(key, Rule::Create)?;
             let mut members = stream.members.lock();
             if members.gone {
                 continue;
             }
-            let (mut index, mut leaves) = (members.position(session), Vec::new());
-            match index {
-                Some(index) => {
-                    leaves = seen(members.list.get(index), key);
-                    members.list[index].meta = meta;
+            let Some(index) = members.position(session) else {
+                if let Err(error) = self.enter(&stream, &mut members, limits, session, meta) {
+                    self.tidy(&stream, &mut members);
+                    return Err(error);
                 }
-                None => {
-                    if let Err(error) = self.enter(&stream, &mut members, limits, session, meta) {
-                        self.tidy(&stream, &mut members);
-                        return Err(error);
-                    }
-                    index = Some(members.list.len() - 1);
-                }
-            }
-            let joins = seen(index.and_then(|index| members.list.get(index)), key);
-            self.announce(key, &members, joins, leaves, None);
-            return Ok(());
+                self.tell_joined(&stream, &mut members);
+                return Ok(true);
+            };
+            let before = std::mem::replace(&mut members.list[index].meta, meta);
+            self.tell_changed(&stream, &mut members, index, before);
+            return Ok(false);
         }
     }
 
@@ -165,12 +177,16 @@ impl Streams {
         if members.list.len() >= limits.members {
             return Err(JoinError::Full);
         }
+        let mode = stream.key.mode();
         let mut held = session.held().lock();
         if held.closed {
             return Err(JoinError::Closed);
         }
-        if held.of_mode(stream.key.mode()).count() >= limits.per_session {
+        if held.of_mode(mode).count() >= limits.per_session {
             return Err(JoinError::TooMany);
+        }
+        if !session.holdings().take(mode, self.quotas) {
+            return Err(JoinError::TooManyOfUser);
         }
         held.joined.push(stream.clone());
         drop(held);
@@ -195,25 +211,21 @@ impl Streams {
         })
     }
 
-    /// Takes `session` out of a stream and tells those who stay; whether it was in it.
-    pub fn leave(&self, key: &StreamKey, session: &Arc<Session>) -> bool {
-        let stream = {
-            let mut held = session.held().lock();
-            let Some(index) = held.joined.iter().position(|stream| stream.key == *key) else { return false };
-            held.joined.swap_remove(index)
-        };
-        self.take_out(&stream, session);
-        true
+    /// Takes `session` out of a stream and tells those who stay; whether it was in it. Of a status its own session hears, too.
+    pub fn leave(&self, key: &StreamKey, session: &Session) -> bool {
+        let stream = session.held().lock().find(key).cloned();
+        stream.is_some_and(|stream| self.take_out(&stream, session, None))
     }
 
     /// Takes `session` out of every stream of one kind but one.
-    pub fn leave_others(&self, keep: &StreamKey, session: &Arc<Session>) {
+    pub fn leave_others(&self, keep: &StreamKey, session: &Session) {
         let others: Vec<_> = {
-            let mut held = session.held().lock();
-            let other = |stream: &mut Arc<Stream>| stream.key != *keep && stream.key.mode() == keep.mode();
-            held.joined.extract_if(.., other).collect()
+            let held = session.held().lock();
+            held.of_mode(keep.mode()).filter(|stream| stream.key != *keep).cloned().collect()
         };
-        others.iter().for_each(|stream| self.take_out(stream, session));
+        for stream in &others {
+            self.take_out(stream, session, None);
+        }
     }
 
     /// From now on `session` joins nothing more; it stays where it is.
@@ -221,33 +233,41 @@ impl Streams {
         session.held().lock().closed = true;
     }
 
-    /// Takes `session` out of everything, for good: it is over.
-    pub fn leave_all(&self, session: &Arc<Session>) {
+    /// Takes `session` out of everything, for good: it is over. It hears nothing of that.
+    pub fn leave_all(&self, session: &Session) {
         let (joined, followed) = {
             let mut held = session.held().lock();
             held.closed = true;
             (std::mem::take(&mut held.joined), std::mem::take(&mut held.followed))
         };
-        joined.iter().for_each(|stream| self.take_out(stream, session));
+        for stream in &joined {
+            self.take_out(stream, session, Some(session.id()));
+        }
         followed.iter().for_each(|stream| self.forget_follower(stream, session));
     }
 
-    fn take_out(&self, stream: &Arc<Stream>, session: &Session) {
+    /// `except` is not told.
+    fn take_out(&self, stream: &Arc<Stream>, session: &Session, except: Option<Uuid>) -> bool {
         let mut members = stream.members.lock();
-        let Some(index) = members.position(session) else { return };
+        let Some(index) = members.position(session) else { return false };
+        session.held().lock().forget(stream);
+        session.holdings().give_back(stream.key.mode(), self.quotas);
         let left = members.list.remove(index);
         self.resized(stream, &members, -1);
-        self.announce(&stream.key, &members, Vec::new(), seen(Some(&left), &stream.key), Some(session.id()));
+        self.tell_left(stream, &mut members, &left, except);
         self.tidy(stream, &mut members);
+        true
     }
 
     /// Takes everybody out of a stream without a word (spec/realtime-core.md 6.2).
     pub fn remove(&self, key: &StreamKey) {
-        let Some(stream) = self.by_key.get(key).map(|stream| stream.clone()) else { return };
+        let Some(stream) = self.find(key) else { return };
         let mut members = stream.members.lock();
         let list = std::mem::take(&mut members.list);
+        members.waiting = None;
         for member in &list {
-            member.session.held().lock().joined.retain(|other| !Arc::ptr_eq(other, &stream));
+            member.session.held().lock().forget(&stream);
+            member.session.holdings().give_back(key.mode(), self.quotas);
         }
         self.resized(&stream, &members, -i64::try_from(list.len()).unwrap_or(i64::MAX));
         self.tidy(&stream, &mut members);
@@ -272,129 +292,9 @@ impl Streams {
         }
     }
 
-    /// `session` hears of joins and leaves in the streams of `keys` from now on, without being in them. `answer` is called with
-    /// everybody who can be seen in them now; what it queues comes before any later event.
-    ///
-    /// # Errors
-    /// The session would follow more than `most` streams; it follows no more than before then.
-    pub fn follow(
-        &self,
-        keys: &[StreamKey],
-        most: usize,
-        session: &Arc<Session>,
-        answer: impl FnOnce(Vec<UserPresence>),
-    ) -> Result<(), JoinError> {
-        let mut streams = Vec::with_capacity(keys.len());
-        for key in keys {
-            match self.follow_one(key, most, session) {
-                Ok((stream, new)) => streams.push((stream, new)),
-                Err(error) => {
-                    let added = streams.iter().filter(|(_, new)| *new).map(|(stream, _): &(Arc<Stream>, bool)| stream);
-                    added.for_each(|stream| self.unfollow(&stream.key, session));
-                    return Err(error);
-                }
-            }
-        }
-        // All at once, so that no event of one falls between the look at another and the answer. Nobody else holds two of these
-        // locks, and these are taken in the order of their addresses: two who follow at the same time cannot wait for each other.
-        streams.sort_by_key(|(stream, _)| Arc::as_ptr(stream));
-        streams.dedup_by_key(|(stream, _)| Arc::as_ptr(stream));
-        let guards: Vec<_> = streams.iter().map(|(stream, _)| (&stream.key, stream.members.lock())).collect();
-        let seen =
-            guards.iter().flat_map(|(key, members)| members.list.iter().flat_map(|member| seen(Some(member), key)));
-        answer(seen.collect());
-        Ok(())
-    }
-
-    fn follow_one(
-        &self,
-        key: &StreamKey,
-        most: usize,
-        session: &Arc<Session>,
-    ) -> Result<(Arc<Stream>, bool), JoinError> {
-        loop {
-            let stream = self.find_or_make(key, Rule::Create)?;
-            let mut members = stream.members.lock();
-            if members.gone {
-                continue;
-            }
-            let mut held = session.held().lock();
-            let known = held.followed.iter().any(|other| Arc::ptr_eq(other, &stream));
-            let error = match (held.closed, held.followed.len() >= most && !known) {
-                (true, _) => Some(JoinError::Closed),
-                (false, true) => Some(JoinError::TooMany),
-                (false, false) => None,
-            };
-            if let Some(error) = error {
-                drop(held);
-                self.tidy(&stream, &mut members);
-                return Err(error);
-            }
-            if !known {
-                held.followed.push(stream.clone());
-                members.followers.push(session.clone());
-                self.metrics.follows.inc();
-            }
-            drop(held);
-            drop(members);
-            return Ok((stream, !known));
-        }
-    }
-
-    /// `session` no longer hears of the stream. Not following it is fine.
-    pub fn unfollow(&self, key: &StreamKey, session: &Arc<Session>) {
-        let stream = {
-            let mut held = session.held().lock();
-            let Some(index) = held.followed.iter().position(|stream| stream.key == *key) else { return };
-            held.followed.swap_remove(index)
-        };
-        self.forget_follower(&stream, session);
-    }
-
-    fn forget_follower(&self, stream: &Arc<Stream>, session: &Session) {
-        let mut members = stream.members.lock();
-        let Some(index) = members.followers.iter().position(|other| other.id() == session.id()) else { return };
-        members.followers.swap_remove(index);
-        self.metrics.follows.dec();
-        self.tidy(stream, &mut members);
-    }
-
-    /// Sends `delivery` from a member to the others, or to those of `only` who are members; the sender may be among them.
-    /// Answers whether the sender is a member; from one who is not nothing is sent (spec/realtime-core.md 8.4).
-    pub fn send(&self, key: &StreamKey, from: &Session, only: Option<&[Uuid]>, mut delivery: Delivery) -> bool {
-        let stream = {
-            let held = from.held().lock();
-            let Some(stream) = held.joined.iter().find(|stream| stream.key == *key) else { return false };
-            stream.clone()
-        };
-        let members = stream.members.lock();
-        let mut sent = 0;
-        for Member { session, .. } in &members.list {
-            let wanted = only.map_or_else(|| session.id() != from.id(), |ids| ids.contains(&session.id()));
-            if wanted {
-                delivery.to(session);
-                sent += 1;
-            }
-        }
-        drop(members);
-        self.metrics.messages_sent.inc_by(sent);
-        true
-    }
-
-    /// Sends `delivery` from the server to every member, hidden ones included, but `except`; answers how many they are.
-    pub fn broadcast(&self, key: &StreamKey, except: Option<Uuid>, mut delivery: Delivery) -> usize {
-        let Some(stream) = self.find(key) else { return 0 };
-        let members = stream.members.lock();
-        let receivers = members.list.iter().filter(|member| Some(member.session.id()) != except);
-        let sent = receivers.map(|member| delivery.to(&member.session)).count();
-        drop(members);
-        self.metrics.messages_sent.inc_by(sent as u64);
-        sent
-    }
-
     /// Whether `session` is in the stream.
     pub fn is_member(&self, key: &StreamKey, session: &Session) -> bool {
-        session.held().lock().joined.iter().any(|stream| stream.key == *key)
+        session.held().lock().find(key).is_some()
     }
 
     /// The streams of one kind that `session` is in.
@@ -425,33 +325,4 @@ impl Streams {
         });
         sized.take(limit).collect()
     }
-
-    /// Tells who joined or left to those who are to know: the members, or, of a status, the followers and the user's own sessions.
-    /// `except` is the one who left.
-    fn announce(
-        &self,
-        key: &StreamKey,
-        members: &Members,
-        joins: Vec<UserPresence>,
-        leaves: Vec<UserPresence>,
-        except: Option<Uuid>,
-    ) {
-        if joins.is_empty() && leaves.is_empty() {
-            return;
-        }
-        let Some(event) = event::presence_event(key, joins, leaves) else { return };
-        let mut delivery = Delivery::of(event);
-        if key.mode() != Mode::Status {
-            return members.list.iter().for_each(|member| delivery.to(&member.session));
-        }
-        let own = self.registry.of_user(key.subject());
-        let own = own.iter().filter(|session| session.tenant() == key.tenant() && Some(session.id()) != except);
-        own.chain(&members.followers).for_each(|session| delivery.to(session));
-    }
-}
-
-/// The presence of a member who is not hidden.
-fn seen(member: Option<&Member>, key: &StreamKey) -> Vec<UserPresence> {
-    let seen = member.filter(|member| !member.meta.hidden);
-    seen.map(|member| member.presence(key.mode())).into_iter().collect()
 }

@@ -1,6 +1,6 @@
 //! One stream: its members, in the order in which they came, and those who follow it.
 
-use super::{Member, StreamKey};
+use super::{Member, Mode, StreamKey, tell::Waiting};
 use crate::realtime::Session;
 use kizuna_protocol::realtime::UserPresence;
 use parking_lot::Mutex;
@@ -12,7 +12,8 @@ use uuid::Uuid;
 pub(in crate::realtime) struct Stream {
     pub(super) key: StreamKey,
     /// Guards the members and the order of what they are told. Order of locks: this one, then a session's list of streams or a
-    /// shard of the map; nobody takes it while holding one of those.
+    /// shard of the map; nobody takes it while holding one of those. While it is free, whoever is a member has the stream in his
+    /// list, unless his session is over.
     pub(super) members: Mutex<Members>,
     /// How many members there are, for listings, which take no lock.
     pub(super) size: AtomicUsize,
@@ -23,6 +24,10 @@ pub(super) struct Members {
     pub(super) list: Vec<Member>,
     /// Sessions that are told of joins and leaves without being members.
     pub(super) followers: Vec<Arc<Session>>,
+    /// Joins and leaves that the members are to be told of; never without any.
+    pub(super) waiting: Option<Box<Waiting>>,
+    /// A task is under way that will tell what waits.
+    pub(super) flusher: bool,
     /// Nobody is left and the stream is out of the map: whoever still holds it has to look again.
     pub(super) gone: bool,
 }
@@ -34,12 +39,18 @@ impl Stream {
 }
 
 impl Members {
+    /// Where `session` is. By address, so that a long list is not a walk through all of memory.
     pub(super) fn position(&self, session: &Session) -> Option<usize> {
-        self.list.iter().position(|member| member.session.id() == session.id())
+        self.list.iter().position(|member| std::ptr::eq(Arc::as_ptr(&member.session), session))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty() && self.followers.is_empty()
+    }
+
+    /// Everybody who is not hidden.
+    pub(super) fn seen(&self, mode: Mode) -> impl Iterator<Item = UserPresence> {
+        self.list.iter().filter(|member| !member.meta.hidden).map(move |member| member.presence(mode))
     }
 }
 

@@ -1,0 +1,161 @@
+//! A byte stream that knows how many of a server's messages it has taken whole. What a WebSocket was handed may still be in its
+//! buffer, in part or not at all, when the connection is lost; a session that lives on has to send exactly that again.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A frame's largest header: two bytes, and a length of eight (RFC 6455 section 5.2; a server masks nothing).
+const LONGEST_HEADER: usize = 10;
+/// Opcodes from here on are control frames.
+const FIRST_CONTROL: u8 = 8;
+
+/// The stream below a WebSocket.
+#[derive(Debug)]
+pub(super) struct Written<S> {
+    stream: S,
+    /// `None`: nobody asks.
+    frames: Option<Box<Frames>>,
+}
+
+impl<S> Written<S> {
+    /// `counts`: whether [`Self::messages`] will be asked for.
+    pub(super) fn new(stream: S, counts: bool) -> Self {
+        Self { stream, frames: counts.then(Box::default) }
+    }
+
+    /// Messages of which the stream has taken every byte.
+    pub(super) fn messages(&self) -> u64 {
+        self.frames.as_ref().map_or(0, |frames| frames.messages)
+    }
+}
+
+/// Where in a server's frames the stream is. A server sends no message in fragments.
+#[derive(Debug, Default)]
+struct Frames {
+    header: [u8; LONGEST_HEADER],
+    /// Bytes of the header so far; 0 between frames and within a payload.
+    known: usize,
+    /// Bytes of payload still to come, of a frame whose header is known.
+    payload: u64,
+    messages: u64,
+}
+
+impl Frames {
+    fn take(&mut self, mut bytes: &[u8]) {
+        while let Some((&first, rest)) = bytes.split_first() {
+            if self.payload > 0 {
+                let within = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+                bytes = &bytes[within..];
+                self.payload -= within as u64;
+                self.count_if_whole();
+                continue;
+            }
+            self.header[self.known] = first;
+            self.known += 1;
+            bytes = rest;
+            if let Some(length) = self.length() {
+                self.known = 0;
+                self.payload = length;
+                self.count_if_whole();
+            }
+        }
+    }
+
+    fn count_if_whole(&mut self) {
+        if self.payload == 0 && self.header[0] & 0x0f < FIRST_CONTROL {
+            self.messages += 1;
+        }
+    }
+
+    /// The payload's length, once the header is complete.
+    fn length(&self) -> Option<u64> {
+        let header = &self.header[..self.known];
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        match header {
+            [_, short] if *short < 126 => Some(u64::from(*short)),
+            [_, 126, length @ ..] if length.len() == 2 => Some(number(length)),
+            [_, 127, length @ ..] if length.len() == 8 => Some(number(length)),
+            _ => None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Written<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Written<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let (Poll::Ready(Ok(taken)), Some(frames)) = (&written, &mut self.frames) {
+            frames.take(&bytes[..*taken]);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio_tungstenite::tungstenite::{
+        Bytes,
+        protocol::frame::{
+            Frame,
+            coding::{Control, Data, OpCode},
+        },
+    };
+
+    fn frame(opcode: OpCode, length: usize) -> Vec<u8> {
+        let frame = Frame::message(Bytes::from(vec![7; length]), opcode, true);
+        let mut bytes = Vec::new();
+        frame.format(&mut bytes).expect("into memory");
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn messages_are_counted_when_whole_however_they_are_cut(
+            frames in prop::collection::vec((any::<bool>(), prop_oneof![0_usize..300, 65_530_usize..65_540]), 1..12),
+            cuts in prop::collection::vec(1_usize..40_000, 1..20),
+        ) {
+            let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+            for (is_data, length) in frames {
+                let control = OpCode::Control(Control::Ping);
+                let opcode = if is_data { OpCode::Data(Data::Text) } else { control };
+                bytes.extend(frame(opcode, if is_data { length } else { length % 126 }));
+                if is_data {
+                    ends.push(bytes.len());
+                }
+            }
+            let (mut frames, mut at) = (Frames::default(), 0);
+            for cut in cuts.into_iter().cycle() {
+                if at == bytes.len() {
+                    break;
+                }
+                let until = (at + cut).min(bytes.len());
+                frames.take(&bytes[at..until]);
+                at = until;
+                prop_assert_eq!(frames.messages, ends.iter().filter(|end| **end <= at).count() as u64);
+            }
+        }
+    }
+}
