@@ -90,14 +90,9 @@ async fn when_nothing_can_be_written_it_says_so_serves_the_rest_and_recovers() {
 async fn what_cannot_be_stored_is_told_to_nobody() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Process::start(data.path(), PLAIN);
-    let (_, ann) = ask(
-        &server,
-        "POST",
-        "/v2/account/authenticate/custom?username=ann",
-        SERVER_KEY,
-        json!({ "id": "id-of-ann" }),
-    )
-    .await;
+    let (_, ann) =
+        ask(&server, "POST", "/v2/account/authenticate/custom?username=ann", SERVER_KEY, json!({ "id": "id-of-ann" }))
+            .await;
     let (_, bob) = sign_in_at(&server, "id-of-bob").await;
     let [anns, bobs] = [&ann, &bob].map(|session| format!("Bearer {}", text(&session["token"])));
     let query = format!("token={}&format=json", text(&ann["token"]));

@@ -280,13 +280,8 @@ async fn there_are_no_friends_and_no_notifications_across_the_wall() {
     let (heard, _) = received(&mut anns).await;
     assert!(heard.contains("bob-of-acme wants to add you as a friend"), "{heard}");
 
-    let notification = Notification {
-        subject: "for acme".into(),
-        content: "{}".into(),
-        code: 1,
-        sender_id: None,
-        persistent: false,
-    };
+    let notification =
+        Notification { subject: "for acme".into(), content: "{}".into(), code: 1, sender_id: None, persistent: false };
     let (services, acme) = (world.server.running.services(), Tenant::named("acme"));
     let kept = Notification { persistent: true, ..notification.clone() };
     notifications::send_to_all(services, acme, notification).await.expect("sent");

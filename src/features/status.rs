@@ -81,10 +81,12 @@ fn whom(services: &Services, session: &Session, request: &StatusFollow) -> Resul
     }
     let found = services.store.users(&ids, &request.usernames, &[]);
     let found = found.map_err(|error| error.into_error("Could not check users"));
-    let found = found.and_then(|users| tenancy::visible(services, session.tenant(), users)).map_err(|error| {
-        tracing::error!(?error, "users to follow cannot be looked up");
-        (RealtimeCode::RuntimeException, "Could not check users".to_owned())
-    })?;
+    let found = found.and_then(|users| tenancy::visible(services, session.tenant(), users, |user| user.id)).map_err(
+        |error| {
+            tracing::error!(?error, "users to follow cannot be looked up");
+            (RealtimeCode::RuntimeException, "Could not check users".to_owned())
+        },
+    )?;
     Ok(found.into_iter().map(|user| user.id).filter(|id| !id.is_nil() && *id != session.user_id()).collect())
 }
 

@@ -6,9 +6,7 @@ use super::Services;
 use crate::{
     error::Error,
     identity::Tenant,
-    realtime::{
-        Delivery, JoinError, JoinLimits, Member, Mode, PresenceMeta, Rule, Session, StreamKey, wire_stream,
-    },
+    realtime::{Delivery, JoinError, JoinLimits, Member, Mode, PresenceMeta, Rule, Session, StreamKey, wire_stream},
 };
 use kizuna_protocol::{
     code::Code,

@@ -288,7 +288,7 @@ fn tickets_outlive_a_restart_with_their_place_in_line() {
 
 #[test]
 fn bounds_of_the_pool_and_of_one_ticket_are_answered_alike() {
-    let limit = |config: &mut crate::config::Config| {
+    let limit = |config: &mut Config| {
         config.matchmaker.max_pool = 2;
         config.matchmaker.max_query_bytes = 20;
         config.matchmaker.max_properties = 2;
@@ -330,7 +330,10 @@ async fn why_a_ticket_waits_is_told_to_its_holder_without_a_word_of_others() {
     let secret = "a-secret-of-b";
     added(&world, &b, of(secret, "+properties.no:no"));
     added(&world, &c, MatchmakerAdd { max_count: 4, ..of("duel", "+properties.no:no") });
-    let high = MatchmakerAdd { numeric_properties: BTreeMap::from([("rank".to_owned(), 7.0)]), ..of("duel", "+properties.no:no") };
+    let high = MatchmakerAdd {
+        numeric_properties: BTreeMap::from([("rank".to_owned(), 7.0)]),
+        ..of("duel", "+properties.no:no")
+    };
     added(&world, &d, high);
     let told = tell(&a).await;
     assert_eq!((&told["state"], &told["pool"], &told["looked_at"]), (&json!("active"), &json!(4), &json!(3)));
