@@ -46,6 +46,12 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("sockets", "parties"),         // and its places in parties
     ("parties", "matchmaker"),      // a party searches as one
     ("users", "tenancy"),           // players see those of their tenant
+    ("status", "tenancy"),          // and follow them
+    ("friends", "tenancy"),         // and have no friends elsewhere
+    ("friends", "users"),           // a friend is shown as everybody sees it
+    ("friends", "notifications"),   // the other side of a relation is told of its changes
+    ("notifications", "tenancy"),   // what everybody is told is told to one tenant
+    ("notifications", "users"),     // times are shown in whole seconds
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -6,6 +6,7 @@ use common::{PATIENCE, SERVER_KEY, Socket, TestServer, issuer::Issuer, text};
 use futures_util::StreamExt;
 use kizuna::{
     config::{Config, TenantRule, TrustEntry},
+    features::notifications::{self, Notification},
     identity::Tenant,
 };
 use serde_json::{Value, json};
@@ -256,6 +257,38 @@ async fn lookups_find_the_own_tenant_alone() {
     // Names are unique over all tenants; that one is taken is all that is to be learned of it.
     let (status, answer) = world.server.call("PUT", "/v2/account", &eve.bearer, json!({ "username": ann.name })).await;
     assert_eq!((status, text(&answer["message"])), (409, "Username is already in use."));
+}
+
+#[tokio::test]
+async fn there_are_no_friends_and_no_notifications_across_the_wall() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let bob = world.player("bob-of-acme", "acme").await;
+    let (mut anns, mut eves) = (world.socket(&ann).await, world.socket(&eve).await);
+    for (method, path) in [("POST", "/v2/friend"), ("POST", "/v2/friend/block"), ("DELETE", "/v2/friend")] {
+        let call = async |caller: &Player, query: String| {
+            world.server.call(method, &format!("{path}?{query}"), &caller.bearer, Value::Null).await
+        };
+        assert_eq!(call(&eve, format!("ids={}", ann.id)).await, (200, json!({})), "as for an id that nobody has");
+        assert_eq!(call(&eve, format!("usernames={}", ann.name)).await, call(&eve, "usernames=nobody".into()).await);
+        assert_eq!(world.get(&eve, "/v2/friend").await, json!({}));
+        assert_eq!(world.get(&ann, "/v2/friend").await, json!({}));
+    }
+    assert_eq!(received(&mut anns).await, (String::new(), true));
+    let path = format!("/v2/friend?ids={}", ann.id);
+    assert_eq!(world.server.call("POST", &path, &bob.bearer, Value::Null).await.0, 200);
+    let (heard, _) = received(&mut anns).await;
+    assert!(heard.contains("bob-of-acme wants to add you as a friend"), "{heard}");
+
+    let notification =
+        Notification { subject: "for acme".into(), content: "{}".into(), code: 1, sender_id: None, persistent: false };
+    let (services, acme) = (world.server.running.services(), Tenant::named("acme"));
+    let kept = Notification { persistent: true, ..notification.clone() };
+    notifications::send_to_all(services, acme, notification).await.expect("sent");
+    assert_eq!(notifications::send_to_all(services, acme, kept).await.expect("sent"), 2);
+    assert_eq!(received(&mut anns).await.0.matches("for acme").count(), 2);
+    assert_eq!(received(&mut eves).await, (String::new(), true));
+    assert_eq!(world.get(&eve, "/v2/notification?limit=9").await.get("notifications"), None);
 }
 
 #[tokio::test]
