@@ -65,7 +65,7 @@ async fn a_block_ends_the_chat_of_the_two_without_a_word() {
         streams.join(&chat, Rule::Create, limits, session, PresenceMeta::default(), |_| {}).expect("joined");
     }
     let drain = || sessions.each_ref().map(|session| session.outbound().try_take(&mut Default::default()));
-    drain();
+    let _ = drain();
     let request = api::BlockFriendsRequest { ids: vec![bob.user_id.to_string()], ..Default::default() };
     block_friends(services, &ann, request).await.expect("blocked");
     assert_eq!(services.realtime.streams().count(&chat), 0);
