@@ -1,6 +1,5 @@
 //! In-app notifications: kept for later, shown at once, or both (spec/chat-and-notifications.md part B). A program that embeds the
-//! server sends its own with [`send`] and [`send_to_all`]; other features store theirs with what causes them, and show
-//! them here.
+//! server sends its own with [`send`] and [`send_to_all`]; other features store theirs with what causes them, and show them here.
 
 use super::{Caller, Services, rules, tenancy, users};
 use crate::{
