@@ -90,7 +90,8 @@ impl Crowd {
                 Ok(())
             })
         };
-        let thread = std::thread::Builder::new().name("hostile".into()).spawn(work).map_err(|error| error.to_string())?;
+        let thread =
+            std::thread::Builder::new().name("hostile".into()).spawn(work).map_err(|error| error.to_string())?;
         Ok(Self { over, attempts, thread })
     }
 
