@@ -14,6 +14,7 @@ use kizuna::{
     },
     net::Query,
     search,
+    store::jsonb,
 };
 use std::{
     ops::ControlFlow,
@@ -118,6 +119,21 @@ pub fn search_query(data: &[u8]) {
         ControlFlow::Continue(())
     });
     assert_eq!(found, documents.iter().filter(|document| query.score(document).is_some()).count());
+}
+
+/// JSON as it is stored and shown: written anew it is the same, however it came.
+pub fn stored_json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(normal) = jsonb::normalised(text) else {
+        assert!(jsonb::compact(text).is_err() && jsonb::merged("{}", text).is_err(), "all judge alike");
+        return;
+    };
+    let compact = jsonb::compact(text).expect("it is JSON");
+    assert!(compact.len() <= normal.len(), "spaces alone are the difference");
+    for written in [&normal, &compact] {
+        assert_eq!(jsonb::normalised(written).as_ref(), Ok(&normal));
+    }
+    assert_eq!(jsonb::merged("{}", text).as_ref(), Ok(&normal), "nothing is lost to an empty object");
 }
 
 /// A verifier that trusts [`sealed`].

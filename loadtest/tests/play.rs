@@ -119,3 +119,11 @@ fn matches_lose_nothing_to_hostile_clients() {
     assert!(attacked.counts.contains_key("p99 in percent of that without the attack"), "{report}");
     assert!(report.phases.iter().all(|phase| phase.delivery.unwrap().sent >= 120), "{report}");
 }
+
+#[test]
+fn players_who_cannot_sign_in_are_counted_by_kind() {
+    let server = FakeServer::start(Behaviour::Refuses);
+    let (clean, report) = run(server.address, CHURN);
+    assert!(!clean);
+    assert!(report.phases[0].errors["login: http 401 Server key invalid"] >= 6, "{report}");
+}
