@@ -34,13 +34,14 @@ impl Rate {
         self.cost == 0
     }
 
-    /// Takes one at `now` from a bucket that would be full again at `full_again`: when it then would be, or the seconds to wait.
-    fn take(self, full_again: i64, now: i64) -> Result<i64, i64> {
-        // A clock that went back must not leave a bucket empty for longer than it takes to fill.
+    /// Takes one at `now` from a bucket that would be full again at `full_again`: when it is full again from now on, and, if nothing
+    /// was taken, the seconds to wait.
+    fn take(self, full_again: i64, now: i64) -> (i64, Result<(), i64>) {
+        // A clock that went back must not leave a bucket empty for longer than it takes to fill. That holds for a refusal, too.
         let full_again = full_again.clamp(now, now.saturating_add(self.depth));
         let next = full_again.saturating_add(self.cost);
         let wait = next.saturating_sub(now).saturating_sub(self.depth);
-        if wait > 0 { Err(wait.div_euclid(SECOND) + 1) } else { Ok(next) }
+        if wait > 0 { (full_again, Err(wait.div_euclid(SECOND) + 1)) } else { (next, Ok(())) }
     }
 
     /// The longest that anybody waits, in seconds.
@@ -59,15 +60,14 @@ impl Bucket {
     /// # Errors
     /// The seconds to wait; nothing was taken.
     pub fn take(&self, rate: Rate, now: i64) -> Result<(), i64> {
-        let mut wait = 0;
-        let taken = self.0.fetch_update(Relaxed, Relaxed, |full_again| match rate.take(full_again, now) {
-            Ok(next) => Some(next),
-            Err(seconds) => {
-                wait = seconds;
-                None
+        let mut full_again = self.0.load(Relaxed);
+        loop {
+            let (next, taken) = rate.take(full_again, now);
+            match self.0.compare_exchange_weak(full_again, next, Relaxed, Relaxed) {
+                Ok(_) => return taken,
+                Err(changed) => full_again = changed,
             }
-        });
-        taken.map(drop).map_err(|_| wait)
+        }
     }
 }
 
@@ -117,9 +117,9 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
                 return Err(Refused::NoRoom);
             }
         };
-        let next = rate.take(*entry.get(), now).map_err(Refused::Wait)?;
+        let (next, taken) = rate.take(*entry.get(), now);
         entry.insert(next);
-        Ok(())
+        taken.map_err(Refused::Wait)
     }
 
     /// At most once a second.

@@ -6,6 +6,7 @@ mod common;
 
 use common::{Socket, TestServer, open_socket, text};
 use futures_util::{SinkExt, StreamExt};
+use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use std::{
     future::Future,
@@ -99,7 +100,7 @@ async fn nothing_is_left(server: &TestServer) {
     let metrics = &server.running.services().metrics;
     let gauges = || {
         [&metrics.sessions, &metrics.presences, &metrics.streams, &metrics.follows, &metrics.matches, &metrics.parties]
-            .map(|gauge| gauge.get())
+            .map(Gauge::get)
     };
     let end = Instant::now() + Duration::from_secs(30);
     while gauges() != [0; 6] {

@@ -34,6 +34,7 @@ async fn no_request_breaks_the_server_and_nothing_stays_behind() {
         (limits.joins_per_session_per_min, limits.joins_per_user_per_min) = (0, 0);
         (limits.tickets_per_session_per_min, limits.tickets_per_user_per_min) = (0, 0);
         (limits.parties_per_session_per_min, limits.parties_per_user_per_min) = (0, 0);
+        config.session.token_expiry_sec = 86_400;
         config.matchmaker.interval_sec = 1;
         config.realtime.presence_batch_members = 3;
     })

@@ -109,6 +109,18 @@ fn messages_lost_in_the_coming_and_going_are_found() {
 }
 
 #[test]
+fn matches_lose_nothing_to_hostile_clients() {
+    let server = TestServer::start("");
+    let line = "hostile --matches 2 --players 3 --rate 20 --duration 1 --warmup 0.1 --hostile-rate 50";
+    let (clean, report) = run(server.address, line);
+    assert!(clean, "{report}");
+    let [_, attacked, _] = report.phases.as_slice() else { panic!("{report}") };
+    assert!(attacked.counts["hostile attempts"] >= 7, "{report}");
+    assert!(attacked.counts.contains_key("p99 in percent of that without the attack"), "{report}");
+    assert!(report.phases.iter().all(|phase| phase.delivery.unwrap().sent >= 120), "{report}");
+}
+
+#[test]
 fn players_who_cannot_sign_in_are_counted_by_kind() {
     let server = FakeServer::start(Behaviour::Refuses);
     let (clean, report) = run(server.address, CHURN);

@@ -43,12 +43,12 @@ fn show(services: &Services, session: &Arc<Session>, text: &str) {
 
 /// `status_follow`: by id and by username. Who is not known, or not of the session's tenant, is left out without a word, as is the
 /// user itself. Nobody is followed if an entry is malformed.
-pub(crate) fn follow(services: &Services, session: &Arc<Session>, cid: String, request: StatusFollow) {
+pub(crate) fn follow(services: &Services, session: &Arc<Session>, cid: String, request: &StatusFollow) {
     let mut cid = Some(cid);
     let answer = |presences: Vec<UserPresence>| {
         Delivery::answer(cid.take().unwrap_or_default(), Some(Body::Status(Status { presences }))).to(session);
     };
-    match whom(services, session, &request).and_then(|users| follow_each(services, session, &users, answer)) {
+    match whom(services, session, request).and_then(|users| follow_each(services, session, &users, answer)) {
         Ok(()) => {}
         Err((code, text)) => session.answer_error(cid.unwrap_or_default(), code, text),
     }
@@ -91,7 +91,7 @@ fn whom(services: &Services, session: &Session, request: &StatusFollow) -> Resul
 }
 
 /// `status_unfollow`. A user stays with its own status, followed or not.
-pub(crate) fn unfollow(services: &Services, session: &Arc<Session>, cid: String, request: StatusUnfollow) {
+pub(crate) fn unfollow(services: &Services, session: &Arc<Session>, cid: String, request: &StatusUnfollow) {
     match user_ids(&request.user_ids) {
         Ok(users) => {
             for user in users {
