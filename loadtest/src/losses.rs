@@ -150,6 +150,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kizuna_protocol::realtime::MatchData;
     use proptest::prelude::*;
 
     fn after(numbers: &[u64]) -> Sequence {
@@ -182,6 +183,32 @@ mod tests {
     fn a_repeated_message_does_not_hide_a_loss() {
         let sequence = after(&[0, 2, 2, 2]);
         assert_eq!((sequence.lost(3), sequence.duplicated), (1, 2));
+    }
+
+    fn data(mark: Mark, size: usize) -> Event {
+        let data = MatchData { data: mark.payload(size), ..MatchData::default() };
+        Event { at: Instant::now(), message: Body::MatchData(data) }
+    }
+
+    #[test]
+    fn an_inbox_accounts_for_each_other_member_of_its_group() {
+        let meter = Meter::default();
+        let mut inbox = Inbox::new((7, 1), 3, 40, Instant::now());
+        let mark = |group, slot, sequence| Mark { group, slot, sequence, intended_ns: 0 };
+        for sequence in [0, 2, 2] {
+            inbox.take(&data(mark(7, 0, sequence), 40), &meter);
+        }
+        assert_eq!(inbox.take(&data(mark(7, 2, 0), 40), &meter), Some((mark(7, 2, 0), Arrival::InOrder)));
+        // Of another group, of itself, of nobody, of another length.
+        for (stray, size) in [(mark(8, 0, 1), 40), (mark(7, 1, 1), 40), (mark(7, 3, 1), 40), (mark(7, 0, 1), 41)] {
+            assert_eq!(inbox.take(&data(stray, size), &meter), None);
+        }
+        let sent = [3, 5, 1];
+        assert!(!inbox.is_complete(|place| sent[place]));
+        let expected = Delivery { sent: 5, expected: 4, received: 3, lost: 1, duplicated: 1, reordered: 0, damaged: 4 };
+        assert_eq!((inbox.delivery(|place| sent[place]), meter.done()), (expected, 4));
+        inbox.take(&data(mark(7, 0, 1), 40), &meter);
+        assert!(inbox.is_complete(|place| sent[place]));
     }
 
     #[test]

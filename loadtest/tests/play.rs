@@ -107,3 +107,11 @@ fn messages_lost_in_the_coming_and_going_are_found() {
     assert!(!clean);
     assert!(report.phases[0].delivery.unwrap().lost > 0, "{report}");
 }
+
+#[test]
+fn players_who_cannot_sign_in_are_counted_by_kind() {
+    let server = FakeServer::start(Behaviour::Refuses);
+    let (clean, report) = run(server.address, CHURN);
+    assert!(!clean);
+    assert!(report.phases[0].errors["login: http 401 Server key invalid"] >= 6, "{report}");
+}
