@@ -18,8 +18,8 @@ use kizuna_protocol::{
 use std::sync::Arc;
 
 /// `party_accept`: lets somebody in who has asked.
-pub(crate) fn accept(services: &Services, session: &Arc<Session>, cid: String, request: PartyAccept) {
-    let outcome = accept_request(services, session, &cid, &request);
+pub(crate) fn accept(services: &Services, session: &Arc<Session>, cid: String, request: &PartyAccept) {
+    let outcome = accept_request(services, session, &cid, request);
     answer(session, cid, "Error accepting party join request", outcome);
 }
 
@@ -55,8 +55,8 @@ fn accept_request(services: &Services, session: &Session, cid: &str, request: &P
 }
 
 /// `party_promote`: another member leads from now on.
-pub(crate) fn promote(services: &Services, session: &Arc<Session>, cid: String, request: PartyPromote) {
-    let outcome = promote_member(services, session, &cid, &request);
+pub(crate) fn promote(services: &Services, session: &Arc<Session>, cid: String, request: &PartyPromote) {
+    let outcome = promote_member(services, session, &cid, request);
     answer(session, cid, "Error promoting new party leader", outcome);
 }
 
@@ -71,8 +71,8 @@ fn promote_member(services: &Services, session: &Session, cid: &str, request: &P
 }
 
 /// `party_remove`: a member has to go, or a request is turned down, of which nobody hears.
-pub(crate) fn remove(services: &Services, session: &Arc<Session>, cid: String, request: PartyRemove) {
-    let outcome = remove_member(services, session, &cid, &request);
+pub(crate) fn remove(services: &Services, session: &Arc<Session>, cid: String, request: &PartyRemove) {
+    let outcome = remove_member(services, session, &cid, request);
     answer(session, cid, "Error removing party member or join request", outcome);
 }
 
@@ -96,8 +96,8 @@ fn remove_member(services: &Services, session: &Session, cid: &str, request: &Pa
 }
 
 /// `party_close`: the party is over for everybody.
-pub(crate) fn close(services: &Services, session: &Arc<Session>, cid: String, request: PartyClose) {
-    let outcome = close_party(services, session, &cid, &request);
+pub(crate) fn close(services: &Services, session: &Arc<Session>, cid: String, request: &PartyClose) {
+    let outcome = close_party(services, session, &cid, request);
     answer(session, cid, "Error closing party", outcome);
 }
 

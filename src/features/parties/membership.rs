@@ -55,8 +55,8 @@ fn create_party(services: &Services, session: &Arc<Session>, cid: &str, request:
 }
 
 /// `party_join`: into an open party at once; of a closed one the leader is asked (spec/parties.md 5).
-pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, request: PartyJoin) {
-    let outcome = join_party(services, session, &cid, &request);
+pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, request: &PartyJoin) {
+    let outcome = join_party(services, session, &cid, request);
     answer(session, cid, "Error joining party", outcome);
 }
 
@@ -102,7 +102,7 @@ fn ask(held: &mut Held<'_>, session: &Session, cid: &str) -> Result<(), PartyErr
 }
 
 /// `party_leave`: always answered, member or not.
-pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, request: PartyLeave) {
+pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, request: &PartyLeave) {
     let Some(key) = key_of(session.tenant(), &request.party_id) else {
         return answer(session, cid, "", Err(Refusal::PARTY_ID));
     };

@@ -48,9 +48,9 @@ pub(crate) fn matchmaker_remove(
     services: &Services,
     session: &Arc<Session>,
     cid: String,
-    request: PartyMatchmakerRemove,
+    request: &PartyMatchmakerRemove,
 ) {
-    let outcome = remove_ticket(services, session, &cid, &request);
+    let outcome = remove_ticket(services, session, &cid, request);
     // The prefix is Nakama's.
     answer(session, cid, "Error closing party", outcome);
 }

@@ -128,14 +128,14 @@ impl Deed {
         let (session, cid, party_id) = (&players[self.by()].session, "1".to_owned(), party_id.to_owned());
         let about = |other: usize| Some(players[other].presence());
         match self {
-            Self::Join(_) => join(services, session, cid, PartyJoin { party_id }),
-            Self::Leave(_) => leave(services, session, cid, PartyLeave { party_id }),
-            Self::Close(_) => close(services, session, cid, PartyClose { party_id }),
-            Self::Accept(_, other) => accept(services, session, cid, PartyAccept { party_id, presence: about(other) }),
+            Self::Join(_) => join(services, session, cid, &PartyJoin { party_id }),
+            Self::Leave(_) => leave(services, session, cid, &PartyLeave { party_id }),
+            Self::Close(_) => close(services, session, cid, &PartyClose { party_id }),
+            Self::Accept(_, other) => accept(services, session, cid, &PartyAccept { party_id, presence: about(other) }),
             Self::Promote(_, other) => {
-                promote(services, session, cid, PartyPromote { party_id, presence: about(other) });
+                promote(services, session, cid, &PartyPromote { party_id, presence: about(other) });
             }
-            Self::Remove(_, other) => remove(services, session, cid, PartyRemove { party_id, presence: about(other) }),
+            Self::Remove(_, other) => remove(services, session, cid, &PartyRemove { party_id, presence: about(other) }),
             Self::Update(_, open) => {
                 update(services, session, cid, PartyUpdate { party_id, open, ..PartyUpdate::default() });
             }
