@@ -330,7 +330,10 @@ async fn why_a_ticket_waits_is_told_to_its_holder_without_a_word_of_others() {
     let secret = "a-secret-of-b";
     added(&world, &b, of(secret, "+properties.no:no"));
     added(&world, &c, MatchmakerAdd { max_count: 4, ..of("duel", "+properties.no:no") });
-    let high = MatchmakerAdd { numeric_properties: BTreeMap::from([("rank".to_owned(), 7.0)]), ..of("duel", "+properties.no:no") };
+    let high = MatchmakerAdd {
+        numeric_properties: BTreeMap::from([("rank".to_owned(), 7.0)]),
+        ..of("duel", "+properties.no:no")
+    };
     added(&world, &d, high);
     let told = tell(&a).await;
     assert_eq!((&told["state"], &told["pool"], &told["looked_at"]), (&json!("active"), &json!(4), &json!(3)));

@@ -44,11 +44,7 @@ pub(super) fn resumable(services: &Services, claims: &SessionClaims, format: For
 ///
 /// # Errors
 /// Why the socket is to be closed at once.
-pub(super) async fn admit(
-    services: &Arc<Services>,
-    lifecycle: &Lifecycle,
-    opening: Opening,
-) -> Result<Keeper, Close> {
+pub(super) async fn admit(services: &Arc<Services>, lifecycle: &Lifecycle, opening: Opening) -> Result<Keeper, Close> {
     loop {
         if let Some(session) = resumable(services, &opening.claims, opening.format)
             && let Some(keeper) = take_over(&session).await?
