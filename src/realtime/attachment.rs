@@ -181,3 +181,178 @@ impl fmt::Debug for Keeper {
         f.debug_struct("Keeper").field("session", &self.session.id()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::{Tenant, session::SessionClaims},
+        realtime::OutboundLimits,
+    };
+    use kizuna_protocol::{code::Close, envelope::Format};
+    use proptest::prelude::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use tokio_tungstenite::tungstenite::Message;
+    use uuid::Uuid;
+
+    fn session() -> Arc<Session> {
+        let claims = SessionClaims {
+            user_id: Uuid::from_u128(1),
+            username: "ann".into(),
+            vars: Arc::default(),
+            token_id: None,
+            expires_unix: 0,
+            issued_unix: 0,
+            origin: None,
+            tenant: Tenant::NONE,
+            signature: [0; 32],
+        };
+        let limits = OutboundLimits { messages: 1 << 20, bytes: 1 << 30 };
+        Session::new(Arc::new(claims), Uuid::from_u128(2), Format::Json, false, limits)
+    }
+
+    /// A session, its keeper, and how often it has ended.
+    fn kept() -> (Arc<Session>, Keeper, Arc<AtomicUsize>) {
+        let (session, ended) = (session(), Arc::new(AtomicUsize::new(0)));
+        let count = ended.clone();
+        let keeper = Keeper::new(session.clone(), move |_| {
+            count.fetch_add(1, SeqCst);
+        });
+        (session, keeper, ended)
+    }
+
+    #[tokio::test]
+    async fn a_claim_gets_the_session_and_it_ends_once() {
+        let (session, keeper, ended) = kept();
+        assert_eq!(session.called(), None);
+        let claim = session.claim().expect("it lives");
+        assert_eq!(session.called(), Some(Call::Claimed));
+        keeper.hand_over().expect("somebody wants it");
+        assert_eq!((session.called(), ended.load(SeqCst)), (None, 0));
+        let keeper = claim.granted().await.expect("granted");
+        drop(keeper);
+        assert_eq!(ended.load(SeqCst), 1);
+        assert!(session.claim().is_none() && !session.is_claimable());
+    }
+
+    #[tokio::test]
+    async fn a_later_claim_takes_the_place_of_an_earlier_one() {
+        let (session, keeper, _ended) = kept();
+        let (first, second) = (session.claim().expect("it lives"), session.claim().expect("it lives"));
+        keeper.hand_over().expect("somebody wants it");
+        assert!(first.granted().await.is_none());
+        assert!(second.granted().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_claims_and_goes_away_leaves_the_keeper_where_it_is_or_ends_the_session() {
+        let (session, keeper, ended) = kept();
+        drop(session.claim());
+        let keeper = keeper.hand_over().expect_err("nobody is there");
+        assert_eq!((session.called(), ended.load(SeqCst)), (None, 0));
+        let claim = session.claim().expect("it lives");
+        keeper.hand_over().expect("somebody wants it");
+        drop(claim);
+        assert_eq!(ended.load(SeqCst), 1, "in nobody's hands is the end");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_session_tells_who_waits_for_it() {
+        let (session, keeper, _ended) = kept();
+        let claim = session.claim().expect("it lives");
+        drop(keeper);
+        assert!(claim.granted().await.is_none());
+    }
+
+    #[test]
+    fn what_is_to_be_closed_is_not_claimed() {
+        let (session, _keeper, _ended) = kept();
+        session.outbound().close(Close::SESSION_REVOKED);
+        assert!(session.claim().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_suspended_never_ends_and_is_not_claimed() {
+        let (session, keeper, ended) = kept();
+        let claim = session.claim().expect("it lives");
+        session.ask_to_suspend();
+        assert_eq!(session.called(), Some(Call::Suspended));
+        assert!(claim.granted().await.is_none() && session.claim().is_none());
+        keeper.suspend();
+        assert_eq!(ended.load(SeqCst), 0);
+    }
+
+    /// What may happen next, by whoever is concerned.
+    #[derive(Clone, Copy, Debug)]
+    enum Turn {
+        Push,
+        Claim,
+        GiveUpClaim(usize),
+        /// The keeper's task takes what waits, sends half of it, and looks whether it is asked for something.
+        Work,
+        /// Somebody who was granted the session begins.
+        Begin(usize),
+        Lose,
+    }
+
+    fn turn() -> impl Strategy<Value = Turn> {
+        prop_oneof![
+            4 => Just(Turn::Push),
+            3 => Just(Turn::Claim),
+            1 => (0_usize..4).prop_map(Turn::GiveUpClaim),
+            4 => Just(Turn::Work),
+            3 => (0_usize..4).prop_map(Turn::Begin),
+            1 => Just(Turn::Lose),
+        ]
+    }
+
+    proptest! {
+        /// Every order in which the parties can come by: one keeper at most, one end at most, and what was sent is what was
+        /// pushed, in order, without a gap.
+        #[test]
+        fn in_every_order_of_events_there_is_one_keeper_and_nothing_is_lost_or_doubled(
+            turns in prop::collection::vec(turn(), 1..120),
+        ) {
+            let (session, first, ended) = kept();
+            let (mut keeper, mut claims, mut sent, mut pushed) = (Some(first), Vec::<Claim>::new(), Vec::new(), 0);
+            for turn in turns {
+                match turn {
+                    Turn::Push => {
+                        session.outbound().push(Message::text(pushed.to_string()));
+                        pushed += 1;
+                    }
+                    Turn::Claim => claims.extend(session.claim()),
+                    Turn::GiveUpClaim(index) if index < claims.len() => drop(claims.remove(index)),
+                    Turn::Begin(index) if index < claims.len() => {
+                        if let Ok(granted) = claims[index].0.try_recv() {
+                            prop_assert!(keeper.is_none(), "two keepers");
+                            keeper = Some(granted);
+                            claims.remove(index);
+                        }
+                    }
+                    Turn::GiveUpClaim(_) | Turn::Begin(_) => {}
+                    Turn::Lose => session.outbound().detach(OutboundLimits { messages: 1 << 20, bytes: 1 << 30 }),
+                    Turn::Work => {
+                        let Some(held) = keeper.take() else { continue };
+                        let mut batch = session.outbound().attach();
+                        let half = batch.len() / 2;
+                        sent.extend(batch.drain(..half));
+                        session.outbound().put_back(batch);
+                        keeper = match session.called() {
+                            Some(_) => held.hand_over().err(),
+                            None => Some(held),
+                        };
+                    }
+                }
+                prop_assert!(ended.load(SeqCst) <= 1);
+            }
+            drop(claims);
+            let lives = keeper.is_some();
+            prop_assert_eq!(ended.load(SeqCst), usize::from(!lives));
+            sent.extend(session.outbound().attach());
+            prop_assert_eq!(sent, (0..pushed).map(|number| Message::text(number.to_string())).collect::<Vec<_>>());
+            drop(keeper);
+            prop_assert_eq!(ended.load(SeqCst), 1);
+        }
+    }
+}

@@ -288,7 +288,7 @@ fn tickets_outlive_a_restart_with_their_place_in_line() {
 
 #[test]
 fn bounds_of_the_pool_and_of_one_ticket_are_answered_alike() {
-    let limit = |config: &mut crate::config::Config| {
+    let limit = |config: &mut Config| {
         config.matchmaker.max_pool = 2;
         config.matchmaker.max_query_bytes = 20;
         config.matchmaker.max_properties = 2;

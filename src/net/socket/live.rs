@@ -624,7 +624,8 @@ mod tests {
     ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
         let (server, client) = duplex(room);
         let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, Some(config)).await;
+        let stream = Written::new(server, false);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
         let serving = tokio::spawn(async move {
             let end = live.serve(dispatch).await;
@@ -679,7 +680,7 @@ mod tests {
         let (serving, session, client) = served(64).await;
         let start = Instant::now();
         session.outbound().push(Message::text("x".repeat(1_000)));
-        assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+        assert_eq!(serving.await.expect("it ends"), End::Stuck);
         assert_eq!(seconds(start), 2 * TIMING.write_wait.as_secs(), "the write, then the close frame");
         drop(client);
     }
@@ -839,7 +840,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_in_a_handler_ends_its_session_and_nothing_else() {
         let (server, client) = duplex(4_096);
-        let socket = WebSocketStream::from_raw_socket(server, Role::Server, None).await;
+        let socket = WebSocketStream::from_raw_socket(Written::new(server, false), Role::Server, None).await;
         let mut live = LiveSocket::new(socket, session(), TIMING, None);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         client.send(Message::text(r#"{"ping":{}}"#)).await.expect("sent");
@@ -901,5 +902,47 @@ mod tests {
         let (serving, _session, mut client) = served_late().await;
         ask(&mut client, 0).await;
         assert_eq!(serving.await.expect("it ends"), End::Close(Close::INTERNAL_ERROR));
+    }
+
+    /// What a lost connection leaves, with `read` of the messages whole on the client's side of a pipe of 300 bytes.
+    async fn left_behind(messages: &[&str], read: usize) -> (Vec<Message>, Vec<Message>) {
+        let (server, client) = duplex(300);
+        let config = WebSocketConfig::default().write_buffer_size(64).max_write_buffer_size(1 << 16);
+        let stream = Written::new(server, true);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        let session = session();
+        let mut live = LiveSocket::new(socket, session.clone(), TIMING, None).resumable(VecDeque::new());
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        messages.iter().for_each(|text| session.outbound().push(Message::text(*text)));
+        let mut heard = Vec::new();
+        {
+            let mut serving = std::pin::pin!(live.serve(pong));
+            for _ in 0..read {
+                tokio::select! {
+                    end = &mut serving => panic!("ended: {end:?}"),
+                    message = client.next() => heard.push(message.expect("open").expect("a frame")),
+                }
+            }
+            // As much as goes without a reader.
+            assert!(timeout(Duration::from_secs(1), &mut serving).await.is_err());
+        }
+        let unsent = live.leave().unsent.into();
+        drop(live);
+        while let Some(Ok(message)) = client.next().await {
+            heard.push(message);
+        }
+        (heard, unsent)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_lost_connection_took_whole_is_not_sent_again_and_the_rest_is() {
+        let texts: Vec<String> = (0..40).map(|number| format!("{number}{}", "x".repeat(number * 3))).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        for read in 0..30 {
+            let (mut all, unsent) = left_behind(&texts, read).await;
+            assert!(!unsent.is_empty() && all.len() >= read);
+            all.extend(unsent);
+            assert_eq!(all, texts.iter().map(|text| Message::text(*text)).collect::<Vec<_>>(), "{read} read");
+        }
     }
 }
