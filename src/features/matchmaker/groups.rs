@@ -4,7 +4,8 @@ use super::{
     subset::Sums,
     ticket::{Counts, Ticket},
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+use uuid::Uuid;
 
 /// Groups of one size that are open at a time. Two such groups differ only in who refuses whom, so a few of them are enough; with
 /// more, tickets that fit nowhere would cost the square of their number.
@@ -33,12 +34,32 @@ struct Group {
     users: u32,
     /// The most users that suit all of them.
     most: u32,
+    /// A bit for some of each session's id: where it is not set, the session is not here.
+    marks: [u64; 16],
 }
 
 impl Group {
-    fn has_session_of(&self, ticket: &Ticket) -> bool {
-        self.tickets.iter().any(|other| other.shares_session(ticket))
+    fn push(&mut self, ticket: &Arc<Ticket>, limit: u32) {
+        self.users += ticket.size();
+        self.most = self.most.min(limit);
+        for session in ticket.sessions() {
+            let (word, bit) = mark(session);
+            self.marks[word] |= bit;
+        }
+        self.tickets.push(ticket.clone());
     }
+
+    fn has_session_of(&self, ticket: &Ticket) -> bool {
+        let is_marked = |(word, bit): (usize, u64)| self.marks[word] & bit != 0;
+        ticket.sessions().any(|session| is_marked(mark(session)))
+            && self.tickets.iter().any(|other| other.shares_session(ticket))
+    }
+}
+
+/// Session ids are random, so that their last bits are as good as a hash.
+fn mark(session: Uuid) -> (usize, u64) {
+    let bits = session.as_u128();
+    ((bits >> 6) as usize % 16, 1 << (bits % 64))
 }
 
 /// The groups of one searching ticket.
@@ -70,27 +91,24 @@ impl<'t> Groups<'t> {
         let wanted = self.searcher.counts().limit(self.largest);
         let at = match place {
             Some(at) => at,
-            None => self.open(found, wanted.min(limit))?,
+            None => self.open(size, wanted.min(limit))?,
         };
         let group = &mut self.groups[at];
-        if place.is_some() {
-            group.tickets.push(found.clone());
-            group.users += size;
-            group.most = group.most.min(limit);
-        }
+        group.push(found, limit);
         let is_complete = group.users == wanted && group.tickets.iter().all(|ticket| ticket.counts().suits(wanted));
         is_complete.then(|| with(group.tickets.clone(), self.searcher))
     }
 
-    fn open(&mut self, found: &Arc<Ticket>, most: u32) -> Option<usize> {
-        let users = self.searcher.size().saturating_add(found.size());
+    /// An empty group for a ticket of this size, if it is worth one.
+    fn open(&mut self, size: u32, most: u32) -> Option<usize> {
+        let users = self.searcher.size().saturating_add(size);
         let alike = self.groups.iter().filter(|group| group.users == users).count();
         // One that is complete by itself need not stay open.
         let is_complete = users == most;
         if users > most || !is_complete && (alike >= OPEN_OF_ONE_SIZE || self.groups.len() >= OPEN) {
             return None;
         }
-        self.groups.push(Group { tickets: vec![found.clone()], users, most });
+        self.groups.push(Group { tickets: Vec::new(), users: self.searcher.size(), most, marks: [0; 16] });
         Some(self.groups.len() - 1)
     }
 
@@ -142,7 +160,7 @@ fn kept(tickets: &[Arc<Ticket>], users: u32, wanted: u32) -> Option<Vec<Arc<Tick
         return None;
     }
     let mut left = wanted;
-    let mut stays = std::collections::HashSet::new();
+    let mut stays = HashSet::new();
     for (ticket, rest) in suited.iter().zip(&sums[1..]) {
         if let Some(after) = left.checked_sub(ticket.size())
             && rest.reach(after)

@@ -12,6 +12,7 @@ use crate::{
     search::{Filter, Index},
 };
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     ops::ControlFlow,
     sync::Arc,
@@ -112,22 +113,15 @@ impl Pool {
         self.active.len()
     }
 
-    /// Of each tenant how many tickets there are, and when the oldest was made, in microseconds since 1970.
-    pub(super) fn census(&self) -> HashMap<Tenant, (usize, i64)> {
-        let of = |ground: &Ground| {
-            (ground.tickets.len(), ground.tickets.values().next().map_or(0, |oldest| oldest.created_micros))
-        };
-        self.grounds.iter().map(|(tenant, ground)| (*tenant, of(ground))).collect()
-    }
-
     /// One pass: every active ticket searches once, oldest first. Matched tickets leave the pool.
     pub fn pass(&mut self, watch: Watch<'_>) -> Outcome {
         let searchers: Vec<Arc<Ticket>> = self.active.values().cloned().collect();
         let mut outcome = Outcome::default();
         let mut budget = Budget::of(self.rules.looks, &searchers);
         let mut is_mutual = self.rules.mutual;
+        self.grounds.values_mut().for_each(|ground| ground.matched_nothing.clear());
         for (at, ticket) in searchers.iter().enumerate() {
-            let looks = budget.share(ticket, searchers.len() - at);
+            let looks = budget.share(ticket, searchers.len() - at, self.rules.largest);
             if !self.active.contains_key(&ticket.order) {
                 continue;
             }
@@ -175,9 +169,13 @@ impl Budget {
         ticket.was_cut_short() && self.reserved > 0
     }
 
-    /// What a ticket may look at, `left` of which search, it included.
-    fn share(&self, ticket: &Ticket, left: usize) -> usize {
-        if self.is_reserved_for(ticket) { self.reserved } else { self.shared / left }
+    /// What a ticket may look at, of which `left` search, it included: in any case enough for a match of its size.
+    fn share(&self, ticket: &Ticket, left: usize, largest: u32) -> usize {
+        if self.is_reserved_for(ticket) {
+            return self.reserved;
+        }
+        let enough = 2 * ticket.counts().limit(largest) as usize;
+        (self.shared / left).max(enough).min(self.shared)
     }
 
     fn spend(&mut self, ticket: &Ticket, looks: usize) {
@@ -207,9 +205,10 @@ struct Searched {
 #[derive(Debug, Default)]
 struct Ground {
     index: Index<u64>,
-    /// Oldest first.
-    tickets: BTreeMap<u64, Arc<Ticket>>,
+    tickets: HashMap<u64, Arc<Ticket>>,
     shapes: Shapes,
+    /// Queries that nothing in a range of counts has matched in this pass. Tickets only leave during a pass, so nothing will.
+    matched_nothing: HashMap<String, Vec<(u32, u32)>>,
 }
 
 impl Ground {
@@ -233,15 +232,22 @@ impl Ground {
             return searched;
         }
         let counts = searcher.counts();
+        let range = (counts.min, counts.max);
+        let known = self.matched_nothing.get(&searcher.draft.query);
+        if known.is_some_and(|ranges| ranges.contains(&range)) {
+            return searched;
+        }
         let filters =
             [Filter::AtLeast("min_count", f64::from(counts.min)), Filter::AtMost("max_count", f64::from(counts.max))];
         let mut groups = Groups::new(searcher, terms.largest);
-        let looks = std::cell::Cell::new(0_usize);
+        let looks = Cell::new(0_usize);
+        let mut has_matched = false;
         let agree = |member: &Ticket, found: &Ticket| {
             looks.set(looks.get() + 2 * usize::from(terms.mutual));
             !terms.mutual || member.accepts(found) && found.accepts(member)
         };
         self.index.search(&searcher.query, &filters, |order, _score| {
+            has_matched = true;
             let Some(found) = self.tickets.get(&order).filter(|found| found.order != searcher.order) else {
                 return ControlFlow::Continue(());
             };
@@ -256,6 +262,9 @@ impl Ground {
             searched.found = groups.place(found, agree);
             if searched.found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        if !has_matched {
+            self.matched_nothing.entry(searcher.draft.query.clone()).or_default().push(range);
+        }
         if searched.found.is_none() && !terms.insists {
             searched.found = groups.best();
         }

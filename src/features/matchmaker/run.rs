@@ -40,9 +40,12 @@ impl Matchmaker {
     /// One pass: brings the pool up to date, matches, and tells who was matched. Blocks for as long as it takes.
     pub(super) fn pass(&self, services: &Services, is_stopped: &dyn Fn() -> bool) {
         let mut pool = self.0.pool.lock();
-        let changes = self.0.waiting.lock().take_changes();
+        let (changes, census) = {
+            let mut waiting = self.0.waiting.lock();
+            (waiting.take_changes(), waiting.census())
+        };
         pool.apply(changes);
-        self.0.stats.lock().begin_pass(pool.census());
+        self.0.stats.lock().begin_pass(census);
         let started = services.clock.unix_micros();
         let patience = patience_micros(services);
         let is_late = || services.clock.unix_micros().saturating_sub(started) >= patience;

@@ -164,6 +164,13 @@ impl Waiting {
         self.by_tenant.values().flat_map(BTreeMap::values)
     }
 
+    /// Of each tenant how many tickets there are, and when the oldest was made, in microseconds since 1970.
+    pub(super) fn census(&self) -> HashMap<Tenant, (usize, i64)> {
+        let oldest =
+            |tickets: &BTreeMap<u64, Arc<Ticket>>| tickets.values().next().map_or(0, |first| first.created_micros);
+        self.by_tenant.iter().map(|(tenant, tickets)| (*tenant, (tickets.len(), oldest(tickets)))).collect()
+    }
+
     /// The first of a tenant's tickets, oldest first, and how many there are.
     pub(super) fn of_tenant(&self, tenant: Tenant, first: usize) -> (Vec<Arc<Ticket>>, usize) {
         let Some(tickets) = self.by_tenant.get(&tenant) else { return (Vec::new(), 0) };
