@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search", "rate"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),
@@ -31,6 +31,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("authenticate", "session"),    // a proof may be too old to sign in with
     ("authenticate", "throttle"),   // an address signs in only so often
     ("revocation", "throttle"),     // what is forgotten in time is swept together
+    ("revocation", "limits"),       // and the users and addresses of limits
     ("authenticate", "tenancy"),    // an account is of one tenant
     ("links", "replay"),            // or for one link
     ("links", "tenancy"),           // what an account signs in by is of its tenant

@@ -92,18 +92,19 @@ async fn received(socket: &mut Socket) -> (String, bool) {
     }
 }
 
-/// What another tenant's player aims at: a player in a match.
+/// What another tenant's player aims at: a player in a match and a party.
 struct Target {
     user_id: String,
     session_id: String,
     username: String,
     match_id: String,
+    party_id: String,
 }
 
 /// A message of one kind that aims at `target`; messages that only servers send are empty.
 fn aimed(kind: &str, target: &Target) -> Value {
     let presence = json!({ "user_id": target.user_id, "session_id": target.session_id, "username": target.username });
-    let party = || json!({ "party_id": target.match_id });
+    let party = || json!({ "party_id": target.party_id });
     match kind {
         "channel_join" => json!({ "target": target.user_id, "type": 2 }),
         "channel_leave" => json!({ "channel_id": target.match_id }),
@@ -124,14 +125,14 @@ fn aimed(kind: &str, target: &Target) -> Value {
         "party_create" => json!({ "open": true, "max_size": 4 }),
         "party_join" | "party_leave" | "party_close" | "party_join_request_list" => party(),
         "party_promote" | "party_accept" | "party_remove" => {
-            json!({ "party_id": target.match_id, "presence": presence })
+            json!({ "party_id": target.party_id, "presence": presence })
         }
         "party_matchmaker_add" => {
-            json!({ "party_id": target.match_id, "min_count": 2, "max_count": 2, "query": "*" })
+            json!({ "party_id": target.party_id, "min_count": 2, "max_count": 2, "query": "*" })
         }
-        "party_matchmaker_remove" => json!({ "party_id": target.match_id, "ticket": target.session_id }),
-        "party_data_send" => json!({ "party_id": target.match_id, "op_code": "1" }),
-        "party_update" => json!({ "party_id": target.match_id, "label": "{}" }),
+        "party_matchmaker_remove" => json!({ "party_id": target.party_id, "ticket": target.session_id }),
+        "party_data_send" => json!({ "party_id": target.party_id, "op_code": "1" }),
+        "party_update" => json!({ "party_id": target.party_id, "label": "{}" }),
         _ => json!({}),
     }
 }
@@ -143,11 +144,14 @@ async fn no_message_of_one_tenant_reaches_the_other() {
     let mut anns = world.socket(&ann).await;
     let answer = anns.ask(json!({ "cid": "1", "match_create": { "name": "lobby" } })).await;
     let own = &answer["match"]["self"];
+    received(&mut anns).await;
+    let party = anns.ask(json!({ "cid": "2", "party_create": { "open": true, "max_size": 256 } })).await;
     let target = Target {
         user_id: ann.id.clone(),
         session_id: text(&own["session_id"]).to_owned(),
         username: text(&own["username"]).to_owned(),
         match_id: text(&answer["match"]["match_id"]).to_owned(),
+        party_id: text(&party["party"]["party_id"]).to_owned(),
     };
     assert_eq!(target.username, ann.name);
     received(&mut anns).await;
@@ -211,6 +215,26 @@ async fn a_match_of_another_tenant_is_not_there() {
     let (other, _) = bobs.create_match().await;
     let refused = by_ticket.ask(json!({ "cid": "1", "match_join": { "match_id": other } })).await;
     assert_eq!(refused["error"]["message"], "Match not found");
+}
+
+#[tokio::test]
+async fn a_party_of_another_tenant_is_neither_there_nor_listed() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let bob = world.player("bob-of-acme", "acme").await;
+    let (mut anns, mut eves, mut bobs) = (world.socket(&ann).await, world.socket(&eve).await, world.socket(&bob).await);
+    let created = anns.ask(json!({ "cid": "1", "party_create": { "open": true, "max_size": 4 } })).await;
+    let id = created["party"]["party_id"].clone();
+    received(&mut anns).await;
+    let join = json!({ "cid": "2", "party_join": { "party_id": id } });
+    assert_eq!(eves.ask(join.clone()).await["error"]["message"], "Error joining party: party not found");
+    for query in ["", "?query=*", "?open=true"] {
+        assert_eq!(world.get(&eve, &format!("/v2/party{query}")).await, json!({}), "{query}");
+        assert_eq!(world.get(&bob, &format!("/v2/party{query}")).await["parties"][0]["party_id"], id, "{query}");
+    }
+    assert_eq!(bobs.ask(join).await, json!({ "cid": "2" }));
+    assert_eq!(anns.next().await["party_presence_event"]["joins"][0]["user_id"], bob.id);
+    assert_eq!(received(&mut eves).await, (String::new(), true));
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub enum Command {
     Rotate(RotateOptions),
     /// Signs players in while others present bad tokens as fast as they can.
     Flood(FloodOptions),
+    /// Plays relayed matches while hostile clients do what they can.
+    Hostile(HostileOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
     /// Prints the figures of two runs and their ratios.
@@ -413,6 +415,26 @@ pub struct RotateOptions {
     /// Seconds to wait until the server has found the provider.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "70")]
     pub patience: Duration,
+}
+
+/// `hostile`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct HostileOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// What is played, in each part: without the attack, with it, without it again.
+    #[command(flatten)]
+    pub play: Play,
+    /// Hostile clients of each of seven kinds.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub hostile: usize,
+    /// Attempts a second of each hostile client. They are made on this machine, too: as fast as it goes would measure the harness.
+    #[arg(long, value_parser = rate, default_value = "500")]
+    pub hostile_rate: f64,
+    /// How many times the p99 without the attack it may be in the attack; 0 asks for nothing.
+    #[arg(long, value_parser = rate_or_none, default_value = "0")]
+    pub most_p99: f64,
 }
 
 /// `flood`.

@@ -26,7 +26,7 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, churn, connect, flood, login, matches, matchmaker, mix, party, rotate};
+use scenario::{Run, churn, connect, flood, hostile, login, matches, matchmaker, mix, party, rotate};
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -58,6 +58,7 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Churn(options) => ("churn", &options.common, serde_json::to_value(options)),
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
+        Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
@@ -96,6 +97,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Churn(options) => 2 * churn::players(options),
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
+        Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
@@ -123,6 +125,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Churn(options) => churn::run(&run, options).await,
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
+        Command::Hostile(options) => hostile::run(&run, options).await,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }

@@ -3,6 +3,7 @@
 pub mod churn;
 pub mod connect;
 pub mod flood;
+pub mod hostile;
 pub mod login;
 pub mod matches;
 pub mod matchmaker;

@@ -5,6 +5,7 @@ pub mod account;
 pub mod authenticate;
 mod connection;
 pub mod friends;
+pub mod limits;
 pub mod links;
 pub mod login;
 pub mod matches;
@@ -45,6 +46,7 @@ use crate::{
     telemetry::Metrics,
 };
 use kizuna_protocol::code::RealtimeCode;
+use limits::Limits;
 use login::Login;
 use matchmaker::Matchmaker;
 use parties::Parties;
@@ -81,6 +83,8 @@ pub struct Services {
     pub tickets: Tickets,
     /// How often an address may sign in.
     pub throttle: Throttle,
+    /// How much a client may ask for over sockets.
+    pub limits: Limits,
     /// Who is connected.
     pub realtime: Realtime,
     /// Who plays together.

@@ -80,7 +80,7 @@ async fn with_tenants_everybody_is_everybody_of_one() {
             id: world.services.entropy.uuid(),
             username: name.to_owned(),
             identifier: store::NewIdentifier::Custom(format!("id-of-{name}")),
-            tenant: tenant.and_then(|tenant| Tenant::named(tenant).key()).map(|key| key.to_u128()),
+            tenant: tenant.and_then(|tenant| Tenant::named(tenant).key()).map(crate::identity::ScopeKey::to_u128),
             token_use: None,
             notices: Vec::new(),
         };

@@ -135,6 +135,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
         throttle: Throttle::new(&config.socket, clock.clone()),
+        limits: super::limits::Limits::new(&config, clock.clone()),
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
         parties: Parties::new(metrics.clone()),
