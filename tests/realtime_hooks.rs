@@ -20,6 +20,8 @@ use tokio::sync::Semaphore;
 struct Before {
     /// "slow" waits for one of these.
     gate: Arc<Semaphore>,
+    /// And says so before.
+    reached: Arc<Semaphore>,
 }
 
 #[async_trait]
@@ -44,7 +46,10 @@ impl BeforeEnvelope for Before {
                 "disable" => return Ruling::Disable,
                 "other" => envelope.message = Some(Message::Ping(Default::default())),
                 "panic" => panic!("on purpose"),
-                "slow" => self.gate.acquire().await.expect("the gate is never closed").forget(),
+                "slow" => {
+                    self.reached.add_permits(1);
+                    self.gate.acquire().await.expect("the gate is never closed").forget();
+                }
                 _ => request.name = "the-only-one".into(),
             },
             _ => panic!("a message that it does not stand before"),
@@ -79,15 +84,25 @@ impl AfterEnvelope for After {
 struct Hooked {
     server: TestServer,
     gate: Arc<Semaphore>,
+    reached: Arc<Semaphore>,
     told: Log,
 }
 
+impl Hooked {
+    /// Waits until a "slow" one waits.
+    async fn until_slow(&self) {
+        let reached = tokio::time::timeout(common::PATIENCE, self.reached.acquire()).await.expect("in time");
+        reached.expect("it is never closed").forget();
+    }
+}
+
 async fn hooked_with(change: impl FnOnce(&mut Config)) -> Hooked {
-    let (gate, told) = (Arc::new(Semaphore::new(0)), Log::default());
-    let (before, after) = (Before { gate: Arc::clone(&gate) }, After(Arc::clone(&told)));
+    let (gate, reached, told) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)), Log::default());
+    let before = Before { gate: Arc::clone(&gate), reached: Arc::clone(&reached) };
+    let after = After(Arc::clone(&told));
     let folder = tempfile::tempdir().expect("a folder");
     let build = |server: kizuna::app::Server| server.before_envelope(before).after_envelope(after);
-    Hooked { server: TestServer::start_built(folder, change, build).await, gate, told }
+    Hooked { server: TestServer::start_built(folder, change, build).await, gate, reached, told }
 }
 
 async fn hooked() -> Hooked {
@@ -249,15 +264,33 @@ async fn a_hook_that_takes_too_long_refuses() {
 
 #[tokio::test]
 async fn a_message_that_waits_for_its_hook_ends_with_its_socket() {
-    let Hooked { server, gate, told } = hooked().await;
-    let mut ann = server.player("player-ann").await;
+    let hooked = hooked().await;
+    let mut ann = hooked.server.player("player-ann").await;
     ann.send(create("slow")).await;
-    let mut bob = server.player("player-bob").await;
-    assert_eq!(bob.ask(ping()).await, pong());
-    server.running.services().realtime.stop_all();
+    hooked.until_slow().await;
+    hooked.server.running.services().realtime.stop_all();
     ann.next_close().await;
-    gate.add_permits(1);
-    assert_eq!((server.running.services().metrics.matches.get(), told.lock().len()), (0, 0));
+    hooked.gate.add_permits(1);
+    assert_eq!((hooked.server.running.services().metrics.matches.get(), hooked.told.lock().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_hook_is_served_before_a_kept_session_goes_on() {
+    let hooked = hooked_with(|config| config.realtime.resume_window_ms = 60_000).await;
+    let session = hooked.server.sign_in("player-ann").await;
+    let token = text(&session["token"]);
+    let mut ann = hooked.server.connect(token, "json").await;
+    let (_, own) = ann.create_match().await;
+    ann.send(create("slow")).await;
+    hooked.until_slow().await;
+    drop(ann);
+    let mut again = hooked.server.connect(token, "json").await;
+    again.send(ping()).await;
+    hooked.gate.add_permits(1);
+    let created = again.next().await;
+    assert_eq!((&created["cid"], &created["match"]["self"]), (&json!("slow"), &own));
+    assert!(again.next().await["match_presence_event"].is_object(), "its own join");
+    assert_eq!(again.next().await, pong());
 }
 
 fn webhook(config: &mut Config, stage: WebhookStage, url: String) {
