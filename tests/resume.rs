@@ -85,10 +85,12 @@ async fn next_op_code(socket: &mut Socket) -> i64 {
             let envelope: Value = serde_json::from_str(&json).expect("JSON");
             text(&envelope["match_data"]["op_code"]).parse().expect("a number")
         }
-        Some(Message::Binary(bytes)) => match envelope::decode(Format::Protobuf, &bytes).expect("an envelope").message {
-            Some(Body::MatchData(data)) => data.op_code,
-            other => panic!("want match data, got {other:?}"),
-        },
+        Some(Message::Binary(bytes)) => {
+            match envelope::decode(Format::Protobuf, &bytes).expect("an envelope").message {
+                Some(Body::MatchData(data)) => data.op_code,
+                other => panic!("want match data, got {other:?}"),
+            }
+        }
         other => panic!("want match data, got {other:?}"),
     }
 }
@@ -244,7 +246,8 @@ async fn of_many_connections_with_one_token_one_has_the_session_and_no_message_i
             match frame {
                 Some(Ok(Message::Text(json))) => {
                     let envelope: Value = serde_json::from_str(&json).expect("JSON");
-                    let op_code = envelope["match_data"]["op_code"].as_str().map_or(0, |text| text.parse().expect("a number"));
+                    let op_code =
+                        envelope["match_data"]["op_code"].as_str().map_or(0, |text| text.parse().expect("a number"));
                     heard.push(op_code);
                     if op_code == 0 {
                         break;
@@ -292,7 +295,8 @@ async fn who_is_logged_out_while_the_line_is_lost_has_left() {
     let server = server_with(|config| config.session.close_on_logout = true).await;
     let Play { mut stays, lost, token, own, .. } = play(&server).await;
     lose(&server, lost).await;
-    let (status, _) = server.call("POST", "/v2/session/logout", &format!("Bearer {token}"), json!({ "token": token })).await;
+    let (status, _) =
+        server.call("POST", "/v2/session/logout", &format!("Bearer {token}"), json!({ "token": token })).await;
     assert_eq!(status, 200);
     assert_eq!(stays.next().await["match_presence_event"]["leaves"], json!([own]));
     assert_eq!(server.try_connect(&format!("token={token}"), &[]).await.err().expect("refused").0, 401);

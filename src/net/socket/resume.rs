@@ -44,11 +44,7 @@ pub(super) fn resumable(services: &Services, claims: &SessionClaims, format: For
 ///
 /// # Errors
 /// Why the socket is to be closed at once.
-pub(super) async fn admit(
-    services: &Arc<Services>,
-    lifecycle: &Lifecycle,
-    opening: Opening,
-) -> Result<Keeper, Close> {
+pub(super) async fn admit(services: &Arc<Services>, lifecycle: &Lifecycle, opening: Opening) -> Result<Keeper, Close> {
     loop {
         if let Some(session) = resumable(services, &opening.claims, opening.format)
             && let Some(keeper) = take_over(&session).await?
@@ -105,6 +101,18 @@ pub(super) fn keeper(services: &Arc<Services>, session: Arc<Session>) -> Keeper 
 pub(super) fn detached_limits(services: &Services) -> OutboundLimits {
     let config = &services.config.realtime;
     OutboundLimits { messages: config.resume_max_messages, bytes: config.resume_max_bytes }
+}
+
+/// Keeps the sessions that the last run left behind, each until its player comes back or the window is over. Those that may not go
+/// on end now, and the others hear of it.
+pub fn keep_taken_up(services: &Arc<Services>, lifecycle: &Lifecycle, sessions: Vec<(Arc<Session>, bool)>) {
+    for (session, goes_on) in sessions {
+        let keeper = keeper(services, session);
+        if goes_on {
+            let services = services.clone();
+            lifecycle.spawn(async move { keep(&services, keeper, Remains::default()).await });
+        }
+    }
 }
 
 /// Keeps a session whose connection is lost: until somebody comes for it, its time is over, or something else ends it.
