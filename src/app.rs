@@ -11,7 +11,7 @@ use crate::{
         matchmaker::{self, Matchmaker},
         parties::Parties,
         passwords::Passwords,
-        revocation,
+        revocation, snapshot,
         throttle::Throttle,
         ticket::Tickets,
     },
@@ -186,8 +186,10 @@ impl Server {
             metrics: metrics_listener.as_ref().map(|listener| address_of("metrics", listener)).transpose()?,
             dev_provider: provider.as_ref().map(|(listener, _)| address_of("dev_provider", listener)).transpose()?,
         };
+        let left_behind = snapshot::take_up(&services);
         let server = Http::new(services.clone())
             .map_err(|error| ConfigError { path: "socket.response_headers".to_owned(), what: error.to_string() })?;
+        net::socket::keep_taken_up(&services, &lifecycle, left_behind);
         lifecycle.spawn(net::serve(http, Arc::new(server), lifecycle.clone()));
         if let Some(listener) = metrics_listener {
             lifecycle.spawn(metrics::serve(listener, Arc::new(registry), lifecycle.clone()));
@@ -305,11 +307,14 @@ impl Running {
     pub async fn stop(self) -> bool {
         let grace = Duration::from_secs(self.services.config.shutdown_grace_sec);
         let drained = self.lifecycle.stop(grace).await;
-        let (store, audit) = (self.services.store.clone(), self.services.audit.clone());
+        let services = self.services;
         // Waits for the writers' threads, so not on a thread that serves.
         let _ = tokio::task::spawn_blocking(move || {
-            store.close();
-            audit.close();
+            if services.config.realtime.snapshot {
+                snapshot::write(&services);
+            }
+            services.store.close();
+            services.audit.close();
         })
         .await;
         drained

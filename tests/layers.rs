@@ -37,6 +37,8 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("links", "tenancy"),           // what an account signs in by is of its tenant
     ("links", "revocation"),        // a link by an identity token that no longer counts is refused
     ("rpc", "connection"),          // a call by which a socket gets a new token
+    ("snapshot", "parties"),        // parties outlive a restart
+    ("snapshot", "matchmaker"),     // and tickets
     ("session", "revocation"),      // a refresh makes the log-out of its chain longer
     ("login", "authenticate"),      // the sign-in page ends with signing in
     ("login", "revocation"),        // a provider that ends a sign-in ends the session

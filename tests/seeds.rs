@@ -34,6 +34,11 @@ fn session_tokens_do_not_break_their_reader() {
 }
 
 #[test]
+fn snapshots_do_not_break_their_reader() {
+    replay("snapshot", targets::snapshot);
+}
+
+#[test]
 fn queries_do_not_break_their_reader() {
     replay("http_query", targets::http_query);
 }

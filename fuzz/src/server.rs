@@ -12,6 +12,7 @@ use kizuna::{
         HeldKeys, KeySetError, Keys, Metrics, Reason, Tenant, Trusted, Verifier, parse_token,
         session::{Renewal, SessionTokens, read_claims},
     },
+    features::snapshot,
     net::Query,
     search,
     store::jsonb,
@@ -153,6 +154,17 @@ static TRUSTING: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
     let (trusted, clock) = (Trusted { entry, keys }, Clock::manual(NOW));
     Verifier::new(&Identity::default(), &[trusted], clock, Metrics::default()).expect("the entry is complete")
 });
+
+/// A snapshot of live sessions as it is found at a start; and records that a good checksum stands before. What reads can be written,
+/// and reads as the same.
+pub fn snapshot(data: &[u8]) {
+    let found = [snapshot::decode(data).ok(), snapshot::decode_records(data).ok()];
+    for read in found.into_iter().flatten() {
+        let written = snapshot::encode(read.clone(), u64::MAX).expect("what was read fits");
+        let again = snapshot::decode(&written).expect("what was written reads");
+        assert_eq!(snapshot::encode(again, u64::MAX).expect("it fits"), written);
+    }
+}
 
 static KEY: LazyLock<Ed25519KeyPair> =
     LazyLock::new(|| Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("any 32 bytes are a seed"));

@@ -18,6 +18,7 @@ pub mod revocation;
 pub mod rpc;
 mod rules;
 pub mod session;
+pub mod snapshot;
 pub mod social;
 pub mod sockets;
 pub mod status;

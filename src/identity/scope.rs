@@ -4,6 +4,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::fmt;
+use wincode::{SchemaRead, SchemaWrite};
 
 /// What a [`ScopeKey`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +33,7 @@ impl ScopeKind {
 
 /// A group's name in 128 bits: the first 16 bytes of SHA-256 over kind, NUL and name. Two groups never share one by accident, and
 /// none can be made to fit another.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SchemaRead, SchemaWrite)]
 pub struct ScopeKey(u128);
 
 impl ScopeKey {
@@ -99,7 +100,7 @@ impl fmt::Debug for ScopeKey {
 
 /// The wall that a session is behind: what is of one tenant never meets what is of another. Without tenancy nobody has one, and
 /// everybody is together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, SchemaRead, SchemaWrite)]
 pub struct Tenant(Option<ScopeKey>);
 
 impl Tenant {

@@ -6,6 +6,7 @@ mod attachment;
 mod delivery;
 mod outbound;
 mod registry;
+mod saved;
 mod session;
 mod streams;
 
@@ -14,6 +15,9 @@ pub use attachment::{Call, Claim, Keeper};
 pub use delivery::Delivery;
 pub use outbound::{Outbound, OutboundLimits};
 pub use registry::{ConnectError, Registry, TokenKey};
+#[cfg(test)]
+pub(crate) use saved::SavedMember;
+pub use saved::{SavedSession, SavedStream};
 pub use session::{Identity, Session};
 pub use streams::{
     Gathering, JoinError, JoinLimits, Joined, Member, Mode, PresenceMeta, Quotas, Rule, StreamKey, Streams, wire_stream,

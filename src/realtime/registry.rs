@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::{identity::session::SessionClaims, telemetry::Metrics};
+use aws_lc_rs::digest::{SHA256, digest};
 use dashmap::{DashMap, mapref::entry::Entry};
 use kizuna_protocol::envelope::Format;
 use std::{hash::Hash, sync::Arc};
@@ -18,8 +19,26 @@ pub enum ConnectError {
     TokenInUse,
 }
 
-/// A session token as a key: its own signature, 32 bytes that no other token has. The token itself is kept nowhere.
-pub type TokenKey = [u8; 32];
+/// A session token as a key: SHA-256 of its signature, so that nothing that is kept, in a snapshot either, makes the token again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenKey([u8; 32]);
+
+impl TokenKey {
+    /// The key of the token with this signature.
+    pub fn of(signature: &[u8; 32]) -> Self {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest(&SHA256, signature).as_ref());
+        Self(key)
+    }
+
+    pub(super) const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
+    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
 
 /// Live sockets. No guard of a shard is held while another map is touched.
 #[derive(Debug)]
@@ -51,7 +70,7 @@ impl Registry {
     /// # Errors
     /// See [`ConnectError`].
     pub fn insert(&self, session: &Arc<Session>) -> Result<(), ConnectError> {
-        let signature = self.reserve(session)?;
+        let key = self.reserve(session)?;
         let full = {
             let mut of_user = self.by_user.entry(session.user_id()).or_default();
             let full = of_user.len() >= self.max_sockets_per_user;
@@ -64,7 +83,7 @@ impl Registry {
             full
         };
         if full {
-            take_out(&self.by_token, signature, session);
+            take_out(&self.by_token, key, session);
             return Err(ConnectError::TooManySockets);
         }
         self.index(session);
@@ -90,14 +109,27 @@ impl Registry {
 
     /// Puts the session under its token, unless there is one that it should take over.
     fn reserve(&self, session: &Arc<Session>) -> Result<TokenKey, ConnectError> {
-        let signature = session.claims().signature;
-        let mut of_token = self.by_token.entry(signature).or_default();
+        let key = session.token_key();
+        let mut of_token = self.by_token.entry(key).or_default();
         if self.one_per_token && of_token.iter().any(|other| other.format() == session.format() && other.is_claimable())
         {
             return Err(ConnectError::TokenInUse);
         }
         of_token.push(session.clone());
-        Ok(signature)
+        Ok(key)
+    }
+
+    /// Takes a session in that there has been before: what was let in once is not counted again.
+    pub(super) fn restore(&self, session: &Arc<Session>) {
+        self.by_token.entry(session.token_key()).or_default().push(session.clone());
+        {
+            let mut of_user = self.by_user.entry(session.user_id()).or_default();
+            if let Some(other) = of_user.first() {
+                session.count_with(other);
+            }
+            of_user.push(session.clone());
+        }
+        self.index(session);
     }
 
     fn index(&self, session: &Arc<Session>) {
@@ -106,19 +138,19 @@ impl Registry {
     }
 
     /// The session that a connection with this token and format may take over.
-    pub fn resumable(&self, signature: &TokenKey, format: Format) -> Option<Arc<Session>> {
-        let of_token = self.by_token.get(signature)?;
+    pub fn resumable(&self, signature: &[u8; 32], format: Format) -> Option<Arc<Session>> {
+        let of_token = self.by_token.get(&TokenKey::of(signature))?;
         of_token.iter().find(|session| session.format() == format && session.is_claimable()).cloned()
     }
 
     /// The token of `claims` takes the place of the one that `session` lives by. Called by the socket's own task alone, which is
     /// also the one that lets the session go. `false`, and no change, if the token would end earlier.
     pub fn replace_token(&self, session: &Arc<Session>, claims: Arc<SessionClaims>) -> bool {
-        let signature = claims.signature;
         let Some(older) = session.replace_token(claims) else { return false };
-        if older.signature != signature {
-            self.by_token.entry(signature).or_default().push(session.clone());
-            take_out(&self.by_token, older.signature, session);
+        let key = session.token_key();
+        if older != key {
+            self.by_token.entry(key).or_default().push(session.clone());
+            take_out(&self.by_token, older, session);
         }
         true
     }
@@ -129,13 +161,13 @@ impl Registry {
             return;
         }
         take_out(&self.by_user, session.user_id(), session);
-        take_out(&self.by_token, session.claims().signature, session);
+        take_out(&self.by_token, session.token_key(), session);
         self.metrics.sessions.dec();
     }
 
     /// The sockets that one session token opened.
-    pub fn of_token(&self, signature: &TokenKey) -> Vec<Arc<Session>> {
-        self.by_token.get(signature).map(|sessions| sessions.clone()).unwrap_or_default()
+    pub fn of_token(&self, signature: &[u8; 32]) -> Vec<Arc<Session>> {
+        self.by_token.get(&TokenKey::of(signature)).map(|sessions| sessions.clone()).unwrap_or_default()
     }
 
     /// A user's sockets.

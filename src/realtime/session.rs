@@ -4,6 +4,7 @@ use super::{
     answers::{Heard, Listener},
     attachment::Attachment,
     outbound::{Outbound, OutboundLimits},
+    registry::TokenKey,
     streams::{Held, Holdings},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub struct Identity {
 #[derive(Debug)]
 struct Credential {
     claims: Arc<SessionClaims>,
+    /// What the session is found by for whoever comes with the same token.
+    token_key: TokenKey,
     /// When the session ends, in seconds since 1970: not before its token does, later when the token's chain was refreshed.
     expires_unix: i64,
 }
@@ -67,6 +70,21 @@ impl Session {
         shows_status: bool,
         limits: OutboundLimits,
     ) -> Arc<Self> {
+        let (token_key, expires_unix) = (TokenKey::of(&claims.signature), claims.expires_unix);
+        Self::restored(claims, token_key, expires_unix, session_id, format, shows_status, limits)
+    }
+
+    /// The same for one that there has been before: what it is found by and when it ends is known.
+    #[expect(clippy::too_many_arguments, reason = "they are what a snapshot tells of a session")]
+    pub(super) fn restored(
+        claims: Arc<SessionClaims>,
+        token_key: TokenKey,
+        expires_unix: i64,
+        session_id: Uuid,
+        format: Format,
+        shows_status: bool,
+        limits: OutboundLimits,
+    ) -> Arc<Self> {
         let presence = UserPresence {
             user_id: claims.user_id.to_string(),
             session_id: session_id.to_string(),
@@ -74,10 +92,9 @@ impl Session {
             ..UserPresence::default()
         };
         let identity = Identity { user_id: claims.user_id, tenant: claims.tenant, session_id, presence };
-        let expires_unix = claims.expires_unix;
         Arc::new(Self {
             identity,
-            credential: Mutex::new(Credential { claims, expires_unix }),
+            credential: Mutex::new(Credential { claims, token_key, expires_unix }),
             format,
             shows_status,
             outbound: Outbound::new(limits),
@@ -115,15 +132,22 @@ impl Session {
         self.credential.lock().expires_unix
     }
 
-    /// The token of `claims` takes the place of the session's own; answers the claims that it had. `None`, and no change, if it
+    /// What the session is found by for whoever comes with the same token.
+    pub(super) fn token_key(&self) -> TokenKey {
+        self.credential.lock().token_key
+    }
+
+    /// The token of `claims` takes the place of the session's own; answers what that was found by. `None`, and no change, if it
     /// would end earlier.
-    pub(super) fn replace_token(&self, claims: Arc<SessionClaims>) -> Option<Arc<SessionClaims>> {
+    pub(super) fn replace_token(&self, claims: Arc<SessionClaims>) -> Option<TokenKey> {
         let mut credential = self.credential.lock();
         if claims.expires_unix < credential.expires_unix {
             return None;
         }
         credential.expires_unix = claims.expires_unix;
-        Some(std::mem::replace(&mut credential.claims, claims))
+        let token_key = TokenKey::of(&claims.signature);
+        credential.claims = claims;
+        Some(std::mem::replace(&mut credential.token_key, token_key))
     }
 
     /// The chain `token_id` has been refreshed: if the session lives by it, it lives on until `expires_unix`.

@@ -35,7 +35,7 @@ async function serveGame() {
 }
 
 /** Starts the server and waits until it has said where it listens. */
-async function start(dataDir, game) {
+async function start(dataDir, game, settings = {}) {
   const args = ["serve", "--config", path.join(ROOT, "config.toml"), "--data-dir", dataDir];
   args.push("--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0");
   const server = spawn(BINARY, args, {
@@ -44,6 +44,7 @@ async function start(dataDir, game) {
       // The default, as Nakama's, would have each test of the matchmaker wait for 15 seconds.
       KIZUNA_MATCHMAKER_INTERVAL_SEC: "1",
       KIZUNA_LOGIN_RETURN_TO: JSON.stringify([game, "http://127.0.0.1/callback"]),
+      ...settings,
     }),
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -89,11 +90,17 @@ function describe(outcome) {
 }
 
 /** Runs node's own test runner over the files; answers its exit status. */
-function runTests(files, addresses, game) {
+function runTests(files, addresses, resuming, game) {
   // The SDK leaves its timeouts running after an answer has come; without --test-force-exit each file waits for them.
   const runner = spawn(process.execPath, ["--test", "--test-force-exit", "--test-reporter=spec", ...files], {
     cwd: HERE,
-    env: environment({ SDK_SERVER: addresses.http, SDK_PROVIDER: addresses.dev_provider, SDK_WEB_GAME: game }),
+    env: environment({
+      SDK_SERVER: addresses.http,
+      SDK_PROVIDER: addresses.dev_provider,
+      SDK_RESUMING: resuming.http,
+      SDK_RESUMING_PROVIDER: resuming.dev_provider,
+      SDK_WEB_GAME: game,
+    }),
     stdio: ["ignore", "inherit", "inherit"],
   });
   return new Promise((resolve) => runner.once("exit", (status) => resolve(status ?? 1)));
@@ -103,22 +110,28 @@ async function main() {
   const named = process.argv.slice(2);
   const files = named.length > 0 ? named : (await readdir(HERE)).filter((name) => name.endsWith(".test.mjs")).sort();
   const dataDir = await mkdtemp(path.join(tmpdir(), "kizuna-sdk-"));
+  const resumingDir = await mkdtemp(path.join(tmpdir(), "kizuna-sdk-resuming-"));
   const game = await serveGame();
   try {
     const running = await start(dataDir, game.url);
+    // Off by default, and some tests are about that: a server of its own for those who come back.
+    const resuming = await start(resumingDir, game.url, { KIZUNA_REALTIME_RESUME_WINDOW_MS: "60000" });
+    const servers = [running, resuming];
     for (const signal of ["SIGINT", "SIGTERM"]) {
       process.once(signal, () => {
-        running.server.kill("SIGKILL");
+        servers.forEach(({ server }) => server.kill("SIGKILL"));
         process.exit(1);
       });
     }
-    const status = await runTests(files, running.addresses, game.url);
-    const clean = await stop(running);
-    if (status !== 0 || !clean) console.error(`--- the server's log\n${running.log.slice(-200).join("\n")}`);
+    const status = await runTests(files, running.addresses, resuming.addresses, game.url);
+    const clean = (await Promise.all(servers.map(stop))).every(Boolean);
+    if (status !== 0 || !clean) {
+      servers.forEach(({ log }) => console.error(`--- a server's log\n${log.slice(-200).join("\n")}`));
+    }
     return status === 0 && clean ? 0 : 1;
   } finally {
     game.end();
-    await rm(dataDir, { recursive: true, force: true });
+    await Promise.all([dataDir, resumingDir].map((folder) => rm(folder, { recursive: true, force: true })));
   }
 }
 

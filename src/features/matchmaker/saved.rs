@@ -4,9 +4,10 @@ use super::{Draft, Entry, Matchmaker, OfParty, Properties, Ticket, ticket::Count
 use crate::identity::Tenant;
 use std::collections::BTreeMap;
 use uuid::Uuid;
+use wincode::{SchemaRead, SchemaWrite};
 
 /// A ticket.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub struct SavedTicket {
     /// Its id.
     pub id: Uuid,
@@ -33,7 +34,7 @@ pub struct SavedTicket {
 }
 
 /// The party of a ticket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct SavedParty {
     /// Which one.
     pub id: Uuid,
@@ -42,7 +43,7 @@ pub struct SavedParty {
 }
 
 /// One holder of a ticket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct SavedEntry {
     /// The session.
     pub session_id: Uuid,

@@ -10,9 +10,10 @@ use crate::{
 };
 use kizuna_protocol::realtime::UserPresence;
 use uuid::Uuid;
+use wincode::{SchemaRead, SchemaWrite};
 
 /// A party without its members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct PartySnapshot {
     /// Whose it is.
     pub(crate) tenant: Tenant,
@@ -37,7 +38,7 @@ pub struct PartySnapshot {
 }
 
 /// A session as a party knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct PartyPresence {
     /// The user.
     pub(crate) user_id: String,

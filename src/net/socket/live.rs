@@ -109,6 +109,7 @@ impl Verdict {
 }
 
 /// What a socket leaves to a session that goes on without it.
+#[derive(Default)]
 pub(super) struct Remains {
     /// Taken from the session's queue, but not sent whole.
     pub(super) unsent: VecDeque<Message>,

@@ -26,6 +26,8 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use kizuna_protocol::{code::Close, envelope::Format};
+pub use resume::keep_taken_up;
+
 use live::{End, LiveSocket, Timing};
 use resume::Opening;
 use std::{sync::Arc, time::Duration};

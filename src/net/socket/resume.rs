@@ -103,6 +103,18 @@ pub(super) fn detached_limits(services: &Services) -> OutboundLimits {
     OutboundLimits { messages: config.resume_max_messages, bytes: config.resume_max_bytes }
 }
 
+/// Keeps the sessions that the last run left behind, each until its player comes back or the window is over. Those that may not go
+/// on end now, and the others hear of it.
+pub fn keep_taken_up(services: &Arc<Services>, lifecycle: &Lifecycle, sessions: Vec<(Arc<Session>, bool)>) {
+    for (session, goes_on) in sessions {
+        let keeper = keeper(services, session);
+        if goes_on {
+            let services = services.clone();
+            lifecycle.spawn(async move { keep(&services, keeper, Remains::default()).await });
+        }
+    }
+}
+
 /// Keeps a session whose connection is lost: until somebody comes for it, its time is over, or something else ends it.
 pub(super) async fn keep(services: &Services, mut keeper: Keeper, remains: Remains) {
     let session = keeper.session().clone();

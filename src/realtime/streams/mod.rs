@@ -10,6 +10,7 @@ mod follow;
 mod holdings;
 mod key;
 mod member;
+mod place;
 mod reach;
 mod stream;
 mod tell;
@@ -28,6 +29,7 @@ pub use tell::Gathering;
 
 pub(super) use holdings::Holdings;
 pub(super) use member::Held;
+pub(super) use place::Place;
 
 use super::{Registry, session::Session};
 use crate::{identity::Tenant, telemetry::Metrics};
