@@ -37,6 +37,10 @@ pub(crate) fn join(services: &Services, session: &Arc<Session>, cid: String, req
             Err(_) => session.answer_error(cid, RealtimeCode::BadInput, "Invalid match ID"),
         },
         Some(match_join::Id::Token(token)) => match services.tokens.verify_match_token(&token, session.tenant()) {
+            // A node's own matches are authoritative ones, of which there are none.
+            Ok(found) if !found.node.is_empty() => {
+                session.answer_error(cid, RealtimeCode::MatchNotFound, "Match not found");
+            }
             Ok(found) => {
                 let key = relayed(session, found.match_id);
                 let id = format!("{}.", found.match_id);

@@ -112,7 +112,7 @@ fn handle(services: &Arc<Services>, session: &Arc<Session>, cid: String, body: B
         Body::PartyDataSend(request) => parties::send(services, session, cid, request),
         Body::PartyUpdate(request) => parties::update(services, session, cid, request),
         Body::MatchmakerAdd(request) => matchmaker::add(services, session, cid, request),
-        Body::MatchmakerRemove(request) => matchmaker::remove(services, session, cid, request),
+        Body::MatchmakerRemove(request) => matchmaker::remove(services, session, cid, &request),
         Body::ChannelJoin(_)
         | Body::ChannelLeave(_)
         | Body::ChannelMessageSend(_)

@@ -130,7 +130,7 @@ pub(crate) fn add(services: &Services, session: &Arc<Session>, cid: String, requ
 }
 
 /// `matchmaker_remove`: only what the session added by itself; a party's ticket is the party's.
-pub(crate) fn remove(services: &Services, session: &Arc<Session>, cid: String, request: MatchmakerRemove) {
+pub(crate) fn remove(services: &Services, session: &Arc<Session>, cid: String, request: &MatchmakerRemove) {
     if request.ticket.is_empty() {
         return session.answer_error(cid, RealtimeCode::BadInput, "Invalid matchmaker ticket");
     }

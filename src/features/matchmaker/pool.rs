@@ -18,6 +18,12 @@ use std::{
     sync::Arc,
 };
 
+/// Users from which on it is worth to count those who could come before groups are made of them.
+const COUNTED_FIRST: u32 = 16;
+
+/// Queries of one tenant that are remembered to have matched nothing, until the next pass.
+const REMEMBERED: usize = 1_024;
+
 /// By what rules tickets are matched.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -205,7 +211,8 @@ struct Searched {
 #[derive(Debug, Default)]
 struct Ground {
     index: Index<u64>,
-    tickets: HashMap<u64, Arc<Ticket>>,
+    /// With the number of its users beside each: to count them need not touch the tickets.
+    tickets: HashMap<u64, (u32, Arc<Ticket>)>,
     shapes: Shapes,
     /// Queries that nothing in a range of counts has matched in this pass. Tickets only leave during a pass, so nothing will.
     matched_nothing: HashMap<String, Vec<(u32, u32)>>,
@@ -213,7 +220,7 @@ struct Ground {
 
 impl Ground {
     fn add(&mut self, ticket: &Arc<Ticket>) {
-        if self.tickets.insert(ticket.order, ticket.clone()).is_none() {
+        if self.tickets.insert(ticket.order, (ticket.size(), ticket.clone())).is_none() {
             self.index.insert(ticket.order, ticket.document.clone());
             self.shapes.add(Shape::of(ticket));
         }
@@ -239,6 +246,10 @@ impl Ground {
         }
         let filters =
             [Filter::AtLeast("min_count", f64::from(counts.min)), Filter::AtMost("max_count", f64::from(counts.max))];
+        let wanted = if terms.insists { counts.limit(terms.largest) } else { counts.min };
+        if wanted >= COUNTED_FIRST && !self.has_users(searcher, &filters, wanted) {
+            return searched;
+        }
         let mut groups = Groups::new(searcher, terms.largest);
         let looks = Cell::new(0_usize);
         let mut has_matched = false;
@@ -248,7 +259,7 @@ impl Ground {
         };
         self.index.search(&searcher.query, &filters, |order, _score| {
             has_matched = true;
-            let Some(found) = self.tickets.get(&order).filter(|found| found.order != searcher.order) else {
+            let Some((_, found)) = self.tickets.get(&order).filter(|(_, found)| found.order != searcher.order) else {
                 return ControlFlow::Continue(());
             };
             if looks.get() >= terms.looks {
@@ -262,7 +273,7 @@ impl Ground {
             searched.found = groups.place(found, agree);
             if searched.found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        if !has_matched {
+        if !has_matched && self.matched_nothing.len() < REMEMBERED {
             self.matched_nothing.entry(searcher.draft.query.clone()).or_default().push(range);
         }
         if searched.found.is_none() && !terms.insists {
@@ -270,5 +281,16 @@ impl Ground {
         }
         searched.looks = looks.get();
         searched
+    }
+
+    /// Whether a searcher and what its query takes are `wanted` users together: at most so many are counted.
+    fn has_users(&self, searcher: &Ticket, filters: &[Filter<'_>], wanted: u32) -> bool {
+        let mut users = searcher.size();
+        self.index.search(&searcher.query, filters, |order, _score| {
+            let size = self.tickets.get(&order).map_or(0, |(size, _)| *size);
+            users = users.saturating_add(if order == searcher.order { 0 } else { size });
+            if users >= wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        users >= wanted
     }
 }

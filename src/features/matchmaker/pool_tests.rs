@@ -323,6 +323,16 @@ fn no_match_is_larger_than_the_largest() {
 }
 
 #[test]
+fn a_large_group_is_made_only_where_there_are_enough() {
+    let like = || want(20, 20).is("mode", "x").asks("+properties.mode:x");
+    let deaf = want(20, 20).asks("+properties.no:no");
+    let mut world = World::of(RULES, vec![like(); 19].into_iter().chain(vec![deaf; 30]));
+    assert_eq!(world.pass(), NOBODY);
+    world.add(like());
+    assert_eq!(world.pass().iter().map(Vec::len).collect::<Vec<_>>(), [20]);
+}
+
+#[test]
 fn a_late_pass_no_longer_asks_both_sides() {
     let pair = [want(2, 2), want(2, 2).asks("+properties.no:no")];
     let mut world = World::of(mutual(), pair);

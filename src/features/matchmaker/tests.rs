@@ -127,7 +127,7 @@ fn a_partys_ticket_is_removed_by_the_party_alone() {
     let world = World::new();
     let a = session(&world, 1, Tenant::NONE);
     let id = add_party(&world.services, party_ticket(9, Tenant::NONE, &[&a], (2, 2)), |_| {}).expect("taken in");
-    remove(&world.services, &a, "1".into(), MatchmakerRemove { ticket: id.clone() });
+    remove(&world.services, &a, "1".into(), &MatchmakerRemove { ticket: id.clone() });
     let refused = json!({ "cid": "1", "error": { "code": 3, "message": "Matchmaker ticket not found" } });
     assert_eq!(heard(&a), [refused]);
     let (services, none) = (&world.services, Tenant::NONE);
@@ -186,7 +186,7 @@ fn tickets_come_and_go_while_a_pass_runs() {
     let first = added(&world, &a, request(3, 3, "*"));
     world.services.matchmaker.pass(&world.services, &|| {
         added(&world, &b, request(2, 2, "*"));
-        remove(&world.services, &a, "2".into(), MatchmakerRemove { ticket: first.clone() });
+        remove(&world.services, &a, "2".into(), &MatchmakerRemove { ticket: first.clone() });
         false
     });
     assert_eq!(heard(&a), [json!({ "cid": "2" })]);
