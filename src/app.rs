@@ -6,7 +6,7 @@ use crate::{
     clock::{Clock, Entropy},
     config::{Config, ConfigError},
     features::{
-        Services,
+        Services, limits,
         login::Login,
         matchmaker::{self, Matchmaker},
         parties::Parties,
@@ -167,6 +167,7 @@ impl Server {
             matchmaker: Matchmaker::new(&config, metrics.clone()),
             passwords: Passwords::new(&config.password, entropy.clone()),
             throttle: Throttle::new(&config.socket, clock.clone()),
+            limits: limits::Limits::new(&config, clock.clone()),
             tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
             config: Arc::new(config),
             clock,

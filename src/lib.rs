@@ -10,6 +10,7 @@ pub mod hooks;
 pub mod identity;
 pub mod lifecycle;
 pub mod net;
+pub mod rate;
 pub mod realtime;
 pub mod search;
 pub mod store;

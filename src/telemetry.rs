@@ -77,6 +77,7 @@ pub struct Cells {
     pub logins: Family<KindLabels, Counter>,
     pub reserved_vars_dropped: Counter,
     pub sign_ins_throttled: Counter,
+    pub rate_limited: Family<KindLabels, Counter>,
     pub refresh_reuses: Counter,
     pub session_token_bytes: Histogram,
     pub login_page: Family<KindLabels, Counter>,
@@ -119,6 +120,7 @@ impl Metrics {
             logins: Family::default(),
             reserved_vars_dropped: Counter::default(),
             sign_ins_throttled: Counter::default(),
+            rate_limited: Family::default(),
             refresh_reuses: Counter::default(),
             session_token_bytes: Histogram::new(bytes),
             login_page: Family::default(),
@@ -201,6 +203,7 @@ impl Metrics {
             "Log-out tokens and security event tokens, by outcome (or the step that refused them)",
             cells.event_tokens.clone(),
         );
+        r.register("rate_limited", "Messages over sockets refused by a rate, by limit", cells.rate_limited.clone());
         r.register("audit_dropped", "Audit events lost: queue full, or file not writable", cells.audit_dropped.clone());
         Self(Arc::new(cells))
     }

@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search", "rate"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),
@@ -31,6 +31,7 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("authenticate", "session"),    // a proof may be too old to sign in with
     ("authenticate", "throttle"),   // an address signs in only so often
     ("revocation", "throttle"),     // what is forgotten in time is swept together
+    ("revocation", "limits"),       // and the users and addresses of limits
     ("authenticate", "tenancy"),    // an account is of one tenant
     ("links", "replay"),            // or for one link
     ("links", "tenancy"),           // what an account signs in by is of its tenant
@@ -48,6 +49,12 @@ const FEATURE_EDGES: &[(&str, &str)] = &[
     ("sockets", "parties"),         // and its places in parties
     ("parties", "matchmaker"),      // a party searches as one
     ("users", "tenancy"),           // players see those of their tenant
+    ("status", "tenancy"),          // and follow them
+    ("friends", "tenancy"),         // and have no friends elsewhere
+    ("friends", "users"),           // a friend is shown as everybody sees it
+    ("friends", "notifications"),   // the other side of a relation is told of its changes
+    ("notifications", "tenancy"),   // what everybody is told is told to one tenant
+    ("notifications", "users"),     // times are shown in whole seconds
 ];
 
 /// Lines of production code that a file may have; tests at its end do not count.

@@ -128,6 +128,29 @@ async fn an_answer_must_belong_to_a_sign_in_of_this_browser() {
 }
 
 #[tokio::test]
+async fn one_address_cannot_finish_the_sign_ins_of_all() {
+    let (server, _provider) = with_provider(|config| config.login.max_finished_per_address = 2).await;
+    let finish = async |address: &str| {
+        let mut browser = Browser::behind(address);
+        let asked = browser.begin(&server, PAGE).await;
+        let answer = [("error", "access_denied"), ("state", &query(&asked, "state"))];
+        let seen = browser.callback(&server, &answer).await;
+        (seen.status, seen.body)
+    };
+    for status in [303, 303, 429] {
+        let (answered, body) = finish("192.0.2.1").await;
+        assert_eq!(answered, status, "{body}");
+        assert!(status == 303 || body.contains("Too many players sign in from this address"), "{body}");
+    }
+    assert_eq!(finish("192.0.2.2").await.0, 303, "the others go on");
+    for (address, status) in
+        [("2001:db8::1", 303), ("2001:db8::2", 303), ("2001:db8::3", 429), ("2001:db8:0:1::1", 303)]
+    {
+        assert_eq!(finish(address).await.0, status, "{address}: a network of 64 bits counts as one");
+    }
+}
+
+#[tokio::test]
 async fn a_sign_in_that_took_too_long_begins_anew() {
     let (server, clock) = with_dev_provider().await;
     let mut browser = Browser::new();

@@ -254,7 +254,7 @@ async fn a_message_that_waits_for_its_hook_ends_with_its_socket() {
     ann.send(create("slow")).await;
     let mut bob = server.player("player-bob").await;
     assert_eq!(bob.ask(ping()).await, pong());
-    server.running.services().realtime.disconnect_all();
+    server.running.services().realtime.stop_all();
     ann.next_close().await;
     gate.add_permits(1);
     assert_eq!((server.running.services().metrics.matches.get(), told.lock().len()), (0, 0));

@@ -42,3 +42,13 @@ fn snapshots_do_not_break_their_reader() {
 fn queries_do_not_break_their_reader() {
     replay("http_query", targets::http_query);
 }
+
+#[test]
+fn queries_for_tickets_and_labels_find_what_they_say() {
+    replay("search_query", targets::search_query);
+}
+
+#[test]
+fn stored_json_does_not_break_its_writer() {
+    replay("stored_json", targets::stored_json);
+}

@@ -85,6 +85,34 @@ async fn when_nothing_can_be_written_it_says_so_serves_the_rest_and_recovers() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_cannot_be_stored_is_told_to_nobody() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Process::start(data.path(), PLAIN);
+    let (_, ann) =
+        ask(&server, "POST", "/v2/account/authenticate/custom?username=ann", SERVER_KEY, json!({ "id": "id-of-ann" }))
+            .await;
+    let (_, bob) = sign_in_at(&server, "id-of-bob").await;
+    let [anns, bobs] = [&ann, &bob].map(|session| format!("Bearer {}", text(&session["token"])));
+    let query = format!("token={}&format=json", text(&ann["token"]));
+    let mut socket = common::open_socket(server.http, &query, &[]).await.expect("opens");
+    limit_files(&server, "4096");
+    let refused = error(503, 14, "The store cannot take writes right now: the disk refuses them.");
+    let invite = "/v2/friend?usernames=ann";
+    assert_eq!(ask(&server, "POST", invite, &bobs, Value::Null).await, refused);
+    socket.quiet().await;
+    let (_, friends) = ask(&server, "GET", "/v2/friend", &anns, Value::Null).await;
+    assert_eq!(friends, json!({}));
+
+    limit_files(&server, "unlimited");
+    assert_eq!(ask(&server, "POST", invite, &bobs, Value::Null).await.0, 200);
+    let told = socket.next().await;
+    assert_eq!(told["notifications"]["notifications"][0]["code"], -2, "{told}");
+    let (_, list) = ask(&server, "GET", "/v2/notification?limit=9", &anns, Value::Null).await;
+    assert_eq!(list["notifications"].as_array().map(Vec::len), Some(1), "once: {list}");
+}
+
 fn open_beside(folder: &Path) -> Connection {
     Connection::open(folder.join("kizuna.db")).expect("opens")
 }

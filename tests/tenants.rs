@@ -6,6 +6,7 @@ use common::{PATIENCE, SERVER_KEY, Socket, TestServer, issuer::Issuer, text};
 use futures_util::StreamExt;
 use kizuna::{
     config::{Config, TenantRule, TrustEntry},
+    features::notifications::{self, Notification},
     identity::Tenant,
 };
 use serde_json::{Value, json};
@@ -91,18 +92,19 @@ async fn received(socket: &mut Socket) -> (String, bool) {
     }
 }
 
-/// What another tenant's player aims at: a player in a match.
+/// What another tenant's player aims at: a player in a match and a party.
 struct Target {
     user_id: String,
     session_id: String,
     username: String,
     match_id: String,
+    party_id: String,
 }
 
 /// A message of one kind that aims at `target`; messages that only servers send are empty.
 fn aimed(kind: &str, target: &Target) -> Value {
     let presence = json!({ "user_id": target.user_id, "session_id": target.session_id, "username": target.username });
-    let party = || json!({ "party_id": target.match_id });
+    let party = || json!({ "party_id": target.party_id });
     match kind {
         "channel_join" => json!({ "target": target.user_id, "type": 2 }),
         "channel_leave" => json!({ "channel_id": target.match_id }),
@@ -123,14 +125,14 @@ fn aimed(kind: &str, target: &Target) -> Value {
         "party_create" => json!({ "open": true, "max_size": 4 }),
         "party_join" | "party_leave" | "party_close" | "party_join_request_list" => party(),
         "party_promote" | "party_accept" | "party_remove" => {
-            json!({ "party_id": target.match_id, "presence": presence })
+            json!({ "party_id": target.party_id, "presence": presence })
         }
         "party_matchmaker_add" => {
-            json!({ "party_id": target.match_id, "min_count": 2, "max_count": 2, "query": "*" })
+            json!({ "party_id": target.party_id, "min_count": 2, "max_count": 2, "query": "*" })
         }
-        "party_matchmaker_remove" => json!({ "party_id": target.match_id, "ticket": target.session_id }),
-        "party_data_send" => json!({ "party_id": target.match_id, "op_code": "1" }),
-        "party_update" => json!({ "party_id": target.match_id, "label": "{}" }),
+        "party_matchmaker_remove" => json!({ "party_id": target.party_id, "ticket": target.session_id }),
+        "party_data_send" => json!({ "party_id": target.party_id, "op_code": "1" }),
+        "party_update" => json!({ "party_id": target.party_id, "label": "{}" }),
         _ => json!({}),
     }
 }
@@ -142,11 +144,14 @@ async fn no_message_of_one_tenant_reaches_the_other() {
     let mut anns = world.socket(&ann).await;
     let answer = anns.ask(json!({ "cid": "1", "match_create": { "name": "lobby" } })).await;
     let own = &answer["match"]["self"];
+    received(&mut anns).await;
+    let party = anns.ask(json!({ "cid": "2", "party_create": { "open": true, "max_size": 256 } })).await;
     let target = Target {
         user_id: ann.id.clone(),
         session_id: text(&own["session_id"]).to_owned(),
         username: text(&own["username"]).to_owned(),
         match_id: text(&answer["match"]["match_id"]).to_owned(),
+        party_id: text(&party["party"]["party_id"]).to_owned(),
     };
     assert_eq!(target.username, ann.name);
     received(&mut anns).await;
@@ -213,6 +218,26 @@ async fn a_match_of_another_tenant_is_not_there() {
 }
 
 #[tokio::test]
+async fn a_party_of_another_tenant_is_neither_there_nor_listed() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let bob = world.player("bob-of-acme", "acme").await;
+    let (mut anns, mut eves, mut bobs) = (world.socket(&ann).await, world.socket(&eve).await, world.socket(&bob).await);
+    let created = anns.ask(json!({ "cid": "1", "party_create": { "open": true, "max_size": 4 } })).await;
+    let id = created["party"]["party_id"].clone();
+    received(&mut anns).await;
+    let join = json!({ "cid": "2", "party_join": { "party_id": id } });
+    assert_eq!(eves.ask(join.clone()).await["error"]["message"], "Error joining party: party not found");
+    for query in ["", "?query=*", "?open=true"] {
+        assert_eq!(world.get(&eve, &format!("/v2/party{query}")).await, json!({}), "{query}");
+        assert_eq!(world.get(&bob, &format!("/v2/party{query}")).await["parties"][0]["party_id"], id, "{query}");
+    }
+    assert_eq!(bobs.ask(join).await, json!({ "cid": "2" }));
+    assert_eq!(anns.next().await["party_presence_event"]["joins"][0]["user_id"], bob.id);
+    assert_eq!(received(&mut eves).await, (String::new(), true));
+}
+
+#[tokio::test]
 async fn no_route_tells_one_tenant_of_the_other_or_changes_it() {
     let world = World::start().await;
     let ann = world.player("ann-of-acme", "acme").await;
@@ -256,6 +281,38 @@ async fn lookups_find_the_own_tenant_alone() {
     // Names are unique over all tenants; that one is taken is all that is to be learned of it.
     let (status, answer) = world.server.call("PUT", "/v2/account", &eve.bearer, json!({ "username": ann.name })).await;
     assert_eq!((status, text(&answer["message"])), (409, "Username is already in use."));
+}
+
+#[tokio::test]
+async fn there_are_no_friends_and_no_notifications_across_the_wall() {
+    let world = World::start().await;
+    let (ann, eve) = (world.player("ann-of-acme", "acme").await, world.player("eve-of-evil", "evil").await);
+    let bob = world.player("bob-of-acme", "acme").await;
+    let (mut anns, mut eves) = (world.socket(&ann).await, world.socket(&eve).await);
+    for (method, path) in [("POST", "/v2/friend"), ("POST", "/v2/friend/block"), ("DELETE", "/v2/friend")] {
+        let call = async |caller: &Player, query: String| {
+            world.server.call(method, &format!("{path}?{query}"), &caller.bearer, Value::Null).await
+        };
+        assert_eq!(call(&eve, format!("ids={}", ann.id)).await, (200, json!({})), "as for an id that nobody has");
+        assert_eq!(call(&eve, format!("usernames={}", ann.name)).await, call(&eve, "usernames=nobody".into()).await);
+        assert_eq!(world.get(&eve, "/v2/friend").await, json!({}));
+        assert_eq!(world.get(&ann, "/v2/friend").await, json!({}));
+    }
+    assert_eq!(received(&mut anns).await, (String::new(), true));
+    let path = format!("/v2/friend?ids={}", ann.id);
+    assert_eq!(world.server.call("POST", &path, &bob.bearer, Value::Null).await.0, 200);
+    let (heard, _) = received(&mut anns).await;
+    assert!(heard.contains("bob-of-acme wants to add you as a friend"), "{heard}");
+
+    let notification =
+        Notification { subject: "for acme".into(), content: "{}".into(), code: 1, sender_id: None, persistent: false };
+    let (services, acme) = (world.server.running.services(), Tenant::named("acme"));
+    let kept = Notification { persistent: true, ..notification.clone() };
+    notifications::send_to_all(services, acme, notification).await.expect("sent");
+    assert_eq!(notifications::send_to_all(services, acme, kept).await.expect("sent"), 2);
+    assert_eq!(received(&mut anns).await.0.matches("for acme").count(), 2);
+    assert_eq!(received(&mut eves).await, (String::new(), true));
+    assert_eq!(world.get(&eve, "/v2/notification?limit=9").await.get("notifications"), None);
 }
 
 #[tokio::test]

@@ -8,14 +8,19 @@ use futures_util::FutureExt;
 use kizuna::{
     clock::{Clock, Entropy},
     config::{self, Algorithm, Audience, AudienceClaim, Identity, TokenType, TrustEntry},
+    features::snapshot,
     identity::{
         HeldKeys, KeySetError, Keys, Metrics, Reason, Tenant, Trusted, Verifier, parse_token,
         session::{Renewal, SessionTokens, read_claims},
     },
-    features::snapshot,
     net::Query,
+    search,
+    store::jsonb,
 };
-use std::sync::{Arc, LazyLock};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, LazyLock},
+};
 
 /// When fuzzing takes place, in seconds since 1970.
 const NOW: i64 = 1_800_000_000;
@@ -87,6 +92,49 @@ pub fn http_query(data: &[u8]) {
     if let Ok(strict) = Query::parse(data) {
         assert!(strict.iter().eq(lenient.iter()), "both read the same where nothing is malformed");
     }
+}
+
+/// A query for tickets and labels; and what an index finds by it.
+pub fn search_query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let query = match search::Query::parse(text) {
+        Ok(query) => query,
+        Err(error) => return assert!(text.is_char_boundary(error.at), "{error}"),
+    };
+    let label =
+        serde_json::json!({ "mode": "x", "skill": 5, "tags": ["a", "b c"], "when": "2024-01-01", "open": true });
+    let documents = [
+        search::Document::new().json("label", &label).term("node", "n1"),
+        search::Document::new().term("a", "foo").number("b", -3.0).term("c", ""),
+        search::Document::new(),
+    ];
+    let mut index = search::Index::new();
+    for (key, document) in documents.iter().enumerate() {
+        index.insert(key, document.clone());
+        query.explain(document);
+    }
+    let mut found = 0;
+    index.search(&query, &[], |key, score| {
+        assert_eq!(query.score(&documents[key]), Some(score), "an index and a comparison say the same");
+        found += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!(found, documents.iter().filter(|document| query.score(document).is_some()).count());
+}
+
+/// JSON as it is stored and shown: written anew it is the same, however it came.
+pub fn stored_json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(normal) = jsonb::normalised(text) else {
+        assert!(jsonb::compact(text).is_err() && jsonb::merged("{}", text).is_err(), "all judge alike");
+        return;
+    };
+    let compact = jsonb::compact(text).expect("it is JSON");
+    assert!(compact.len() <= normal.len(), "spaces alone are the difference");
+    for written in [&normal, &compact] {
+        assert_eq!(jsonb::normalised(written).as_ref(), Ok(&normal));
+    }
+    assert_eq!(jsonb::merged("{}", text).as_ref(), Ok(&normal), "nothing is lost to an empty object");
 }
 
 /// A verifier that trusts [`sealed`].

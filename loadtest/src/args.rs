@@ -32,10 +32,18 @@ pub enum Command {
     Match(MatchOptions),
     /// Logins, account reads, idle sockets and matches at the same time.
     Mix(MixOptions),
+    /// Forms parties, has their members talk, and dissolves them.
+    Party(PartyOptions),
+    /// Has players matched again and again, who then meet and exchange data.
+    Matchmaker(MatchmakerOptions),
+    /// Players come, play, leave, are cut off and come back, while the server's memory is watched.
+    Churn(ChurnOptions),
     /// Signs players in while their identity provider rotates its keys again and again.
     Rotate(RotateOptions),
     /// Signs players in while others present bad tokens as fast as they can.
     Flood(FloodOptions),
+    /// Plays relayed matches while hostile clients do what they can.
+    Hostile(HostileOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
     /// Prints the figures of two runs and their ratios.
@@ -263,6 +271,118 @@ pub struct MixOptions {
     pub connections: usize,
 }
 
+/// `party`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct PartyOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// Parties at once.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub parties: u32,
+    /// Members of each party.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub members: u16,
+    /// Parties that form, or dissolve, at the same time.
+    #[arg(long, default_value_t = 16, value_parser = at_least_one)]
+    pub forming: usize,
+    /// Messages that each member sends a second.
+    #[arg(long, value_parser = rate, default_value = "10")]
+    pub rate: f64,
+    /// Bytes of data in each message.
+    #[arg(long, default_value_t = 64, value_parser = payload_bytes)]
+    pub bytes: usize,
+    /// Format of the sockets; mixed has both in each party.
+    #[arg(long, value_enum, default_value_t = Formats::Json)]
+    pub format: Formats,
+    /// Seconds for which they talk.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
+    pub duration: Duration,
+    /// Seconds to wait at the end for messages under way.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    pub drain: Duration,
+}
+
+/// `matchmaker`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct MatchmakerOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// Players, each with one ticket at a time.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(2..))]
+    pub players: u64,
+    /// Players of each match.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub group: u16,
+    /// Regions that the players are spread over: only those of one region may meet.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    pub regions: u64,
+    /// How far the skills, from 0 to 100, of two players who meet may lie apart.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub range: u32,
+    /// Messages that each player sends in a match.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub messages: u32,
+    /// Bytes of data in each message.
+    #[arg(long, default_value_t = 64, value_parser = payload_bytes)]
+    pub bytes: usize,
+    /// Format of the sockets; mixed has both.
+    #[arg(long, value_enum, default_value_t = Formats::Json)]
+    pub format: Formats,
+    /// Seconds in which tickets are asked for. The server makes matches every few seconds (15 by default): several times that.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub duration: Duration,
+    /// Seconds that a ticket may wait. Who is still waiting at the end of the run is no fault if it has been less.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub patience: Duration,
+}
+
+/// `churn`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct ChurnOptions {
+    /// What all scenarios share. With --pid the server's memory is judged.
+    #[command(flatten)]
+    pub common: Common,
+    /// Matches that players come to and go from.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub matches: u32,
+    /// Players of each match.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub players: u16,
+    /// Messages that each player sends a second while it is there.
+    #[arg(long, value_parser = rate, default_value = "10")]
+    pub rate: f64,
+    /// Bytes of data in each message.
+    #[arg(long, default_value_t = 64, value_parser = payload_bytes)]
+    pub bytes: usize,
+    /// Format of the sockets; mixed has both in each match.
+    #[arg(long, value_enum, default_value_t = Formats::Json)]
+    pub format: Formats,
+    /// Seconds of the run.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub duration: Duration,
+    /// Seconds that a player stays, half as long to half as long again.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    pub stay: Duration,
+    /// Seconds that a player is away.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1")]
+    pub away: Duration,
+    /// Share of the departures in which the connection is dropped without goodbye, 0 to 1.
+    #[arg(long, default_value_t = 0.5, value_parser = share)]
+    pub drops: f64,
+    /// The server keeps the sessions of dropped connections for longer than --away (in Kizuna realtime.resume_window_ms): each player
+    /// must get its own back, with what was sent in the second half of the time away.
+    #[arg(long)]
+    pub resume: bool,
+    /// Seconds to wait for messages under way.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    pub drain: Duration,
+    /// By how much resident memory may grow from after the first tenth of the run to its end: a share.
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub growth: f64,
+}
+
 /// `rotate`.
 #[derive(Clone, Debug, Args, Serialize)]
 pub struct RotateOptions {
@@ -295,6 +415,26 @@ pub struct RotateOptions {
     /// Seconds to wait until the server has found the provider.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "70")]
     pub patience: Duration,
+}
+
+/// `hostile`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct HostileOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// What is played, in each part: without the attack, with it, without it again.
+    #[command(flatten)]
+    pub play: Play,
+    /// Hostile clients of each of seven kinds.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub hostile: usize,
+    /// Attempts a second of each hostile client. They are made on this machine, too: as fast as it goes would measure the harness.
+    #[arg(long, value_parser = rate, default_value = "500")]
+    pub hostile_rate: f64,
+    /// How many times the p99 without the attack it may be in the attack; 0 asks for nothing.
+    #[arg(long, value_parser = rate_or_none, default_value = "0")]
+    pub most_p99: f64,
 }
 
 /// `flood`.
@@ -419,9 +559,19 @@ mod tests {
 
     #[test]
     fn every_scenario_has_defaults() {
-        for line in
-            ["login", "connect", "match", "mix", "flood", "rotate --provider 127.0.0.1:1", "keys folder", "compare a b"]
-        {
+        for line in [
+            "login",
+            "connect",
+            "match",
+            "mix",
+            "party",
+            "matchmaker",
+            "churn",
+            "flood",
+            "rotate --provider 127.0.0.1:1",
+            "keys folder",
+            "compare a b",
+        ] {
             parse(line).unwrap();
         }
     }
@@ -460,6 +610,10 @@ mod tests {
             "rotate",
             "rotate --rotate-url http://x/rotate",
             "flood --keep 2",
+            "party --members 1",
+            "matchmaker --group 1",
+            "churn --drops 2",
+            "churn --bytes 17",
             "login --base https://x",
             "",
         ] {

@@ -5,11 +5,13 @@
 //! (`process`), and all of it becomes a [`report::Report`].
 
 pub mod args;
+pub mod client;
 pub mod compare;
 pub mod http;
 pub mod identity;
 pub mod keys;
 pub mod losses;
+pub mod memory;
 pub mod nakama;
 pub mod pacing;
 pub mod payload;
@@ -24,7 +26,7 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, connect, flood, login, matches, mix, rotate};
+use scenario::{Run, churn, connect, flood, hostile, login, matches, matchmaker, mix, party, rotate};
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -51,8 +53,12 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Connect(options) => ("connect", &options.common, serde_json::to_value(options)),
         Command::Match(options) => ("match", &options.common, serde_json::to_value(options)),
         Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
+        Command::Party(options) => ("party", &options.common, serde_json::to_value(options)),
+        Command::Matchmaker(options) => ("matchmaker", &options.common, serde_json::to_value(options)),
+        Command::Churn(options) => ("churn", &options.common, serde_json::to_value(options)),
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
+        Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
@@ -85,8 +91,13 @@ fn sockets(command: &Command) -> u64 {
         Command::Connect(options) => options.count,
         Command::Match(options) => matches::players(&options.play),
         Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
+        Command::Party(options) => party::players(options),
+        Command::Matchmaker(options) => options.players,
+        // One that is dropped may linger while its player signs in and comes back.
+        Command::Churn(options) => 2 * churn::players(options),
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
+        Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
@@ -109,8 +120,12 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Connect(options) => connect::run(&run, options).await,
         Command::Match(options) => matches::run(&run, options).await,
         Command::Mix(options) => mix::run(&run, options).await,
+        Command::Party(options) => party::run(&run, options).await,
+        Command::Matchmaker(options) => matchmaker::run(&run, options).await,
+        Command::Churn(options) => churn::run(&run, options).await,
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
+        Command::Hostile(options) => hostile::run(&run, options).await,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }

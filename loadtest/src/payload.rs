@@ -50,6 +50,18 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// A payload of `size` bytes (at least [`MARK_BYTES`]) that carries this mark.
+    pub fn payload(self, size: usize) -> Bytes {
+        let mut payload = vec![FILLER; size.max(MARK_BYTES)];
+        payload[..MARK_BYTES].copy_from_slice(&self.encode());
+        payload.into()
+    }
+
+    /// The mark of a payload of `size` bytes; `None` if it is another or not whole.
+    pub fn of_payload(payload: &[u8], size: usize) -> Option<Self> {
+        (payload.len() == size.max(MARK_BYTES)).then(|| Self::decode(payload)).flatten()
+    }
+
     fn encode(self) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
         bytes[..2].copy_from_slice(&MAGIC);

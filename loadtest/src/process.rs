@@ -109,6 +109,14 @@ impl Processes {
         self.watched.lock().iter_mut().map(Process::sample).collect()
     }
 
+    /// Names of the processes that `--pid` named, in the order of snapshots.
+    pub fn servers(&self) -> Vec<String> {
+        let watched = self.watched.lock();
+        // The last one is the harness itself.
+        let servers = watched.iter().take(watched.len().saturating_sub(1));
+        servers.map(|process| format!("{} ({})", process.name, process.pid)).collect()
+    }
+
     /// What each spent between two snapshots that are `seconds` apart, over `operations` and `connections`.
     #[expect(clippy::cast_precision_loss, reason = "bytes and nanoseconds of a run are far below 2^53")]
     pub fn usage(&self, from: &Snapshot, to: &Snapshot, seconds: f64, per: Per) -> Vec<ProcessUse> {

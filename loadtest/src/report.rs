@@ -114,6 +114,22 @@ pub struct ProcessUse {
     pub bytes_per_connection: Option<f64>,
 }
 
+impl Delivery {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            expected: self.expected + other.expected,
+            received: self.received + other.received,
+            lost: self.lost + other.lost,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            damaged: self.damaged + other.damaged,
+        }
+    }
+}
+
 impl Report {
     /// Whether nothing failed and every message came once, in order and whole.
     pub fn is_clean(&self) -> bool {

@@ -1,10 +1,14 @@
 //! What the scenarios share.
 
+pub mod churn;
 pub mod connect;
 pub mod flood;
+pub mod hostile;
 pub mod login;
 pub mod matches;
+pub mod matchmaker;
 pub mod mix;
+pub mod party;
 pub mod rotate;
 
 use crate::{
@@ -20,9 +24,14 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::sync::Arc;
-use tokio::task::{JoinHandle, JoinSet};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 
+/// Age at which a session token is replaced: Nakama's default lifetime is 60 seconds.
+const TOKEN_AGE: Duration = Duration::from_secs(40);
 /// Connections over which players sign in before a measurement.
 const SIGN_IN_CONNECTIONS: usize = 16;
 
@@ -113,6 +122,13 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// As [`Self::write`], of what began at `since`.
+    fn write_since<T>(&self, worker: usize, since: Instant, outcome: Result<T, Fault>) -> Option<T> {
+        self.write(worker, Turn { number: 0, intended: since }, outcome)
+    }
+}
+
 /// `count` workers that take turns from one pace; each gets its number.
 fn workers<F>(count: usize, work: impl Fn(usize) -> F) -> JoinSet<()>
 where
@@ -142,6 +158,14 @@ fn login_workers(
             }
         }
     })
+}
+
+/// A number that looks like chance and is the same in every run (splitmix64).
+fn noise(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// Waits for tasks, which end by themselves.

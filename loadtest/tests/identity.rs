@@ -13,8 +13,14 @@ use loadtest::{
     identity::{corpus, provider},
     report::Report,
 };
-use server::{TestServer, free_address};
+use server::TestServer;
+use std::net::SocketAddr;
 use tempfile::TempDir;
+
+/// A port of the loopback interface that was free a moment ago.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
 
 fn run(line: &str) -> Result<bool, String> {
     execute(&Arguments::try_parse_from(line.split(' ')).unwrap())
@@ -23,7 +29,7 @@ fn run(line: &str) -> Result<bool, String> {
 #[test]
 fn a_server_that_verifies_rightly_passes_every_case_of_the_corpus() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/identity");
-    let server = TestServer::trusting(&corpus::trust(folder));
+    let server = TestServer::start(&corpus::trust(folder));
     assert!(run(&format!("loadtest identity check --quiet --base http://{}", server.address)).unwrap());
     let one_entry = format!("loadtest identity check --quiet --entry kit-id --base http://{}", server.address);
     assert!(run(&one_entry).unwrap());
@@ -32,7 +38,7 @@ fn a_server_that_verifies_rightly_passes_every_case_of_the_corpus() {
 #[test]
 fn the_kit_and_the_provider_fit_into_one_configuration_and_tokens_that_are_put_off_are_presented_again() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/identity");
-    let server = TestServer::trusting(&(provider::trust(free_address()) + &corpus::entries(folder)));
+    let server = TestServer::start(&(provider::trust(free_address()) + &corpus::entries(folder)));
     assert!(run(&format!("loadtest identity check --quiet --base http://{}", server.address)).unwrap());
 }
 
@@ -52,7 +58,7 @@ fn a_kit_without_the_entry_that_is_asked_for_is_no_success() {
 #[test]
 fn whatever_the_provider_does_known_keys_count_and_no_others() {
     let address = free_address();
-    let server = TestServer::trusting(&provider::trust(address));
+    let server = TestServer::start(&provider::trust(address));
     let line = format!("loadtest identity check --quiet --only-provider --provider {address} --key-wait 0");
     assert!(run(&format!("{line} --base http://{}", server.address)).unwrap());
 }
@@ -60,7 +66,7 @@ fn whatever_the_provider_does_known_keys_count_and_no_others() {
 /// A run against a server that trusts the run's own provider: whether it was clean, and its figures.
 fn figures(line: &str) -> (bool, Report) {
     let address = free_address();
-    let server = TestServer::trusting(&provider::trust(address));
+    let server = TestServer::start(&provider::trust(address));
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out.json");
     let line = format!("loadtest {line} --provider {address} --base http://{} --quiet --out ", server.address);

@@ -179,11 +179,13 @@ impl Close {
     pub const RESTARTING: Self = Self { code: 1001, reason: "server restarting" };
     /// Another connection with the same session token has taken the session over. Ours, not Nakama's.
     pub const TAKEN_OVER: Self = Self { code: 4403, reason: "session taken over" };
+    /// The client went on asking for more than a limit lets it, refusal after refusal. Ours, not Nakama's.
+    pub const FLOODING: Self = Self { code: 4429, reason: "too many refused messages" };
     /// A handler failed in a way it should not have; only its session ends.
     pub const INTERNAL_ERROR: Self = Self { code: 1011, reason: "internal error" };
 
     /// Every close that the server begins, but for those of [`Close::bad_opcode`].
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::UNEXPECTED_FRAME_TYPE,
         Self::MALFORMED_PAYLOAD,
         Self::PROCESSING_ERROR,
@@ -204,6 +206,7 @@ impl Close {
         Self::SESSION_REVOKED,
         Self::RESTARTING,
         Self::TAKEN_OVER,
+        Self::FLOODING,
         Self::INTERNAL_ERROR,
     ];
 

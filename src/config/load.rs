@@ -35,7 +35,7 @@ pub struct Overrides {
 
 const PREFIX: &str = "KIZUNA_";
 /// Variables with that prefix that are no keys: the command's own `--config`, and those of tests and scripts.
-const NO_KEYS: [&str; 3] = ["CONFIG", "BLESS", "BIN"];
+const NO_KEYS: [&str; 5] = ["CONFIG", "BLESS", "BIN", "FUZZ_SECONDS", "FUZZ_SEED"];
 
 impl Config {
     /// Reads `file` (if any), lays `environment` and `overrides` over it, and judges the whole.

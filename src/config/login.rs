@@ -20,6 +20,8 @@ section! {
         sign_in_sec: u64 = 600,
         /// Finished sign-ins that are remembered until they could not be repeated any more; one more is answered 503, code 14.
         max_finished: usize = 100_000,
+        /// How many of these may be of one address (of IPv6: one /64); one more is answered 429, code 8. Many players may share one.
+        max_finished_per_address: usize = 10_000,
         /// Seconds that a game may take to exchange the code that it is handed.
         code_sec: u64 = 60,
         /// Codes that wait for their games; one more is answered 503, code 14.

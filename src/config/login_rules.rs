@@ -23,6 +23,7 @@ pub(super) fn judge_login(config: &Config, on_loopback: bool) -> Result<(), Conf
     }
     for (value, key) in [
         (login.max_finished, "max_finished"),
+        (login.max_finished_per_address, "max_finished_per_address"),
         (login.max_codes, "max_codes"),
         (login.max_devices, "max_devices"),
         (login.max_response_bytes, "max_response_bytes"),

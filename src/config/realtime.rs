@@ -128,7 +128,10 @@ section! {
         parties_per_address_per_min: u32 = 0,
         /// Seconds' or minutes' worth that may come at once before a rate holds.
         burst: u32 = 2,
-        /// Users and addresses to remember for rates; while all are taken, the one that has been quiet longest is forgotten.
+        /// Refusals a second that one socket is answered; who goes on beyond it is closed with 4429. 0: nobody is.
+        refusals_per_session_per_sec: u32 = 100,
+        /// Users and addresses to remember for rates: those that have come lately. While all are taken, others are held only to the
+        /// rates of their sockets.
         max_remembered: usize = 131_072,
         /// Matches that one user may be in at once, over all sockets.
         matches_per_user: usize = 256,

@@ -4,10 +4,13 @@
 pub mod account;
 pub mod authenticate;
 mod connection;
+pub mod friends;
+pub mod limits;
 pub mod links;
 pub mod login;
 pub mod matches;
 pub mod matchmaker;
+pub mod notifications;
 pub mod parties;
 pub mod passwords;
 mod replay;
@@ -19,6 +22,7 @@ pub mod snapshot;
 pub mod social;
 pub mod sockets;
 pub mod status;
+pub mod streams;
 mod tenancy;
 pub mod throttle;
 pub mod ticket;
@@ -43,6 +47,7 @@ use crate::{
     telemetry::Metrics,
 };
 use kizuna_protocol::code::RealtimeCode;
+use limits::Limits;
 use login::Login;
 use matchmaker::Matchmaker;
 use parties::Parties;
@@ -79,6 +84,8 @@ pub struct Services {
     pub tickets: Tickets,
     /// How often an address may sign in.
     pub throttle: Throttle,
+    /// How much a client may ask for over sockets.
+    pub limits: Limits,
     /// Who is connected.
     pub realtime: Realtime,
     /// Who plays together.

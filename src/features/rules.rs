@@ -36,6 +36,13 @@ pub(super) fn vars_fit(vars: &BTreeMap<String, String>, limits: &config::Session
     Ok(())
 }
 
+/// How many a page of a list may have, as asked for or else `default`.
+pub(super) fn page_limit(asked: Option<i32>, default: usize, most: usize) -> Result<usize, Error> {
+    let limit = asked.map_or(Some(default), |asked| usize::try_from(asked).ok());
+    let limit = limit.filter(|limit| (1..=most).contains(limit));
+    limit.ok_or_else(|| Error::invalid_argument(format!("Invalid limit - limit must be between 1 and {most}.")))
+}
+
 /// Whose attempts are counted together: an IPv4 address, however it is written, or an IPv6 network of 64 bits, which one household
 /// or server holds as a whole.
 pub(super) fn network_of(address: IpAddr) -> IpAddr {

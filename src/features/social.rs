@@ -1,4 +1,4 @@
-//! Sign-in by Apple, Facebook, Game Center, Google and Steam: none of them can be configured yet, and a provider that is not
+//! Sign-in by Apple, Facebook, Game Center, Google and Steam, and their friends: none of them can be configured yet, and a provider that is not
 //! configured answers so, after the checks that Nakama makes before it (spec/auth-and-accounts.md section 10).
 
 use super::{Caller, Client, Services};
@@ -81,6 +81,34 @@ impl Credentials for api::AccountGameCenter {
         ];
         parts.into_iter().find_map(|(is_missing, text)| is_missing.then_some(text))
     }
+}
+
+/// Finds nobody's friends: Facebook cannot be configured.
+///
+/// # Errors
+/// Always: 400, code 3, without a token; else code 9.
+pub async fn import_facebook_friends(
+    _services: &Services,
+    _caller: &Caller,
+    request: api::ImportFacebookFriendsRequest,
+) -> Result<(), Error> {
+    let account = request.account.unwrap_or_default();
+    Err(match account.missing() {
+        Some(_) => Error::invalid_argument("Facebook token is required."),
+        None => not_configured::<api::AccountFacebook>(),
+    })
+}
+
+/// Finds nobody's friends: Steam cannot be configured.
+///
+/// # Errors
+/// Always: 400, code 9, which Nakama asks about first.
+pub async fn import_steam_friends(
+    _services: &Services,
+    _caller: &Caller,
+    request: api::ImportSteamFriendsRequest,
+) -> Result<(), Error> {
+    Err(refuse(request.account))
 }
 
 /// The operations of one provider, by the names of their RPCs.

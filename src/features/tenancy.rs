@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     hooks::{AuthenticateRequest, Method},
     identity::Tenant,
-    store::{StoreError, User},
+    store::StoreError,
 };
 use uuid::Uuid;
 
@@ -54,19 +54,34 @@ pub(super) async fn admit(services: &Services, user_id: Uuid, tenant: Tenant) ->
     }
 }
 
-/// Those of `users` whom somebody of `tenant` may know of.
+/// Those of `all` whose users, which `user_of` names, somebody of `tenant` may know of.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(super) fn visible(services: &Services, tenant: Tenant, mut users: Vec<User>) -> Result<Vec<User>, Error> {
-    let Some(key) = tenant.key() else { return Ok(users) };
+pub(super) fn visible<T>(
+    services: &Services,
+    tenant: Tenant,
+    mut all: Vec<T>,
+    user_of: impl Fn(&T) -> Uuid,
+) -> Result<Vec<T>, Error> {
     let mut failure = None;
-    users.retain(|user| match services.store.tenant_of(user.id) {
-        Ok(bound) => bound == Some(key.to_u128()),
+    all.retain(|one| match is_visible(services, tenant, user_of(one)) {
+        Ok(is_visible) => is_visible,
         Err(error) => {
             failure = Some(error);
             false
         }
     });
-    failure.map_or(Ok(users), |error| Err(error.into_error("Error retrieving user accounts.")))
+    failure.map_or(Ok(all), Err)
+}
+
+/// Whether somebody of `tenant` may know of a user.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn is_visible(services: &Services, tenant: Tenant, user_id: Uuid) -> Result<bool, Error> {
+    let Some(key) = tenant.key() else { return Ok(true) };
+    let bound = services.store.tenant_of(user_id);
+    let bound = bound.map_err(|error| error.into_error("Error retrieving user accounts."))?;
+    Ok(bound == Some(key.to_u128()))
 }

@@ -36,7 +36,7 @@ impl World {
         Self::with(|_| {}, Hooks::builder())
     }
 
-    pub(super) fn with(configure: impl FnOnce(&mut Config), hooks: HooksBuilder) -> Self {
+    pub(crate) fn with(configure: impl FnOnce(&mut Config), hooks: HooksBuilder) -> Self {
         let mut config = Config::default();
         config.hooks.before.clear();
         config.password.bcrypt_cost = 4;
@@ -61,7 +61,7 @@ impl World {
         self.services.tokens.issue(token_id, USER, "player", &BTreeMap::new(), None).token
     }
 
-    pub(super) fn later(&self, seconds: i64) {
+    pub(crate) fn later(&self, seconds: i64) {
         self.services.clock.advance_seconds(seconds);
     }
 
@@ -135,6 +135,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
     Services {
         passwords: Passwords::new(&config.password, entropy.clone()),
         throttle: Throttle::new(&config.socket, clock.clone()),
+        limits: super::limits::Limits::new(&config, clock.clone()),
         tickets: Tickets::new(&config.session, clock.clone(), entropy.clone()),
         realtime: Realtime::new(&config, metrics.clone()),
         parties: Parties::new(metrics.clone()),

@@ -1,87 +1,46 @@
-//! How often one address may sign in: a bucket for each, by the generic cell rate algorithm, so that an address costs one number.
-//! The identity provider and the web firewall before it see only their own side; a thief of tokens, or one who guesses passwords,
-//! comes here.
+//! How often one address may sign in. The identity provider and the web firewall before it see only their own side; a thief of
+//! tokens, or one who guesses passwords, comes here.
 
 use super::{Client, Services, rules};
-use crate::{clock::Clock, config, error::Error};
-use dashmap::{DashMap, mapref::entry::Entry};
-use kizuna_protocol::code::Code;
-use std::{
-    fmt,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use crate::{
+    clock::Clock,
+    config,
+    error::Error,
+    rate::{Buckets, Rate, Refused},
 };
+use kizuna_protocol::code::Code;
+use std::{net::IpAddr, sync::Arc};
 
 /// The addresses that signed in lately. Clones share them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Throttle(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
-    /// For each address, when its bucket would be full again, in microseconds since 1970.
-    full_again: DashMap<IpAddr, i64>,
-    held: AtomicUsize,
-    most: usize,
-    /// Microseconds that one sign-in costs; 0 lets everybody through.
-    cost: i64,
-    /// Microseconds that a full bucket holds.
-    depth: i64,
+    buckets: Buckets<IpAddr>,
+    rate: Rate,
     clock: Clock,
-}
-
-impl fmt::Debug for Throttle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Throttle").field("held", &self.0.held).finish_non_exhaustive()
-    }
 }
 
 impl Throttle {
     /// Full buckets for everybody.
     pub fn new(config: &config::Socket, clock: Clock) -> Self {
-        let cost = match config.sign_ins_per_address_per_min {
-            0 => 0,
-            each => 60_000_000 / i64::from(each),
-        };
-        let depth = cost.saturating_mul(i64::from(config.sign_in_burst));
-        let (full_again, held, most) = (DashMap::new(), AtomicUsize::new(0), config.max_sign_in_addresses);
-        Self(Arc::new(Inner { full_again, held, most, cost, depth, clock }))
+        let rate = Rate::new(config.sign_ins_per_address_per_min, 60, config.sign_in_burst);
+        Self(Arc::new(Inner { buckets: Buckets::new(config.max_sign_in_addresses), rate, clock }))
     }
 
     /// Takes one sign-in from the bucket of `address`; else the seconds to wait.
     fn take(&self, address: IpAddr) -> Result<(), i64> {
-        let now = self.0.clock.unix_micros();
-        let mut entry = match self.0.full_again.entry(rules::network_of(address)) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) if self.0.held.fetch_add(1, Relaxed) < self.0.most => entry.insert_entry(now),
-            Entry::Vacant(_) => {
-                self.0.held.fetch_sub(1, Relaxed);
-                return Err(self.0.depth.div_euclid(1_000_000) + 1);
-            }
-        };
-        // A clock that went back must not leave a bucket empty for longer than it takes to fill.
-        let full_again = (*entry.get()).clamp(now, now.saturating_add(self.0.depth));
-        let next = full_again.saturating_add(self.0.cost);
-        let wait = next.saturating_sub(now).saturating_sub(self.0.depth);
-        if wait > 0 {
-            entry.insert(full_again);
-            return Err(wait.div_euclid(1_000_000) + 1);
-        }
-        entry.insert(next);
-        Ok(())
+        let Inner { buckets, rate, clock } = &*self.0;
+        buckets.take(rules::network_of(address), *rate, clock.unix_micros()).map_err(|refused| match refused {
+            Refused::Wait(seconds) => seconds,
+            Refused::NoRoom => rate.longest_wait(),
+        })
     }
 
     /// Forgets the addresses whose buckets are full.
     pub(super) fn purge(&self) {
-        let now = self.0.clock.unix_micros();
-        self.0.full_again.retain(|_, full_again| {
-            let keep = *full_again > now;
-            if !keep {
-                self.0.held.fetch_sub(1, Relaxed);
-            }
-            keep
-        });
+        self.0.buckets.purge(self.0.clock.unix_micros());
     }
 }
 
@@ -91,7 +50,7 @@ impl Throttle {
 /// 429 for an address that comes too often, and, while as many addresses as may be are remembered, for a new one.
 pub(super) fn sign_in(services: &Services, client: &Client) -> Result<(), Error> {
     let throttle = &services.throttle;
-    let Some(address) = client.address.filter(|_| throttle.0.cost > 0) else { return Ok(()) };
+    let Some(address) = client.address.filter(|_| !throttle.0.rate.is_off()) else { return Ok(()) };
     throttle.take(address).map_err(|seconds| {
         services.metrics.sign_ins_throttled.inc();
         let message = format!("Too many sign-ins from this address. Try again in {seconds} seconds.");

@@ -19,7 +19,7 @@ pub async fn get_users(
     let ids = request.ids.iter().map(|id| user_id(id)).collect::<Result<Vec<_>, _>>()?;
     let found = services.store.users(&ids, &request.usernames, &request.facebook_ids);
     let found = found.map_err(|error| error.into_error("Error retrieving user accounts."))?;
-    let found = tenancy::visible(services, caller.tenant, found)?;
+    let found = tenancy::visible(services, caller.tenant, found, |user| user.id)?;
     Ok(api::Users { users: found.into_iter().map(|user| to_message(services, caller.tenant, user)).collect() })
 }
 

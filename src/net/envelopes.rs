@@ -2,7 +2,10 @@
 //! somebody decides about it.
 
 use crate::{
-    features::{Client, Services, hook_context, matches, matchmaker, not_served, parties, rpc, status},
+    features::{
+        Client, Services, hook_context, limits, limits::Judgement, matches, matchmaker, not_served, parties, rpc,
+        status,
+    },
     hooks::Ruling,
     realtime::{Delivery, Session},
 };
@@ -42,6 +45,11 @@ pub(super) fn dispatch(services: &Arc<Services>, session: &Arc<Session>, client:
         session.answer_error(cid, RealtimeCode::MissingPayload, "Missing message.");
         return Served::Now(Verdict::End(Close::PROCESSING_ERROR));
     };
+    match limits::judge(services, session, client, &cid, &body) {
+        Judgement::Serve => {}
+        Judgement::Refused => return Served::Now(Verdict::Stay),
+        Judgement::Close => return Served::Now(Verdict::End(Close::FLOODING)),
+    }
     if services.hooks.stand_around(&body) {
         let envelope = Envelope { cid, message: Some(body) };
         return Served::Later(Box::pin(hooked(Arc::clone(services), Arc::clone(session), client, envelope)));

@@ -7,11 +7,17 @@ use super::{
     registry::TokenKey,
     streams::{Held, Holdings},
 };
-use crate::identity::{Tenant, session::SessionClaims};
+use crate::{
+    identity::{Tenant, session::SessionClaims},
+    rate::Bucket,
+};
 use kizuna_protocol::{envelope::Format, realtime::UserPresence};
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
+
+/// Kinds of messages that are limited.
+const KINDS: usize = 4;
 
 /// Who a session is: fixed for the socket's life.
 #[derive(Clone, Debug)]
@@ -50,6 +56,9 @@ pub struct Session {
     held: Mutex<Held>,
     /// What the user is in over all sessions.
     holdings: OnceLock<Arc<Holdings>>,
+    /// How much the session has asked for lately, by kind; and how often it was refused.
+    buckets: [Bucket; KINDS],
+    refusals: Bucket,
 }
 
 impl Session {
@@ -93,6 +102,8 @@ impl Session {
             attachment: Attachment::default(),
             held: Mutex::default(),
             holdings: OnceLock::new(),
+            buckets: Default::default(),
+            refusals: Bucket::default(),
         })
     }
 
@@ -191,6 +202,16 @@ impl Session {
     /// The streams this session is in.
     pub(super) fn held(&self) -> &Mutex<Held> {
         &self.held
+    }
+
+    /// How much of kind number `kind`, from 0 to 3, the session has asked for lately.
+    pub fn bucket(&self, kind: usize) -> &Bucket {
+        &self.buckets[kind]
+    }
+
+    /// How often the session has been refused lately.
+    pub fn refusals(&self) -> &Bucket {
+        &self.refusals
     }
 
     /// What the user is in over all sessions.

@@ -14,6 +14,9 @@ use std::ops::Bound;
 /// A boost and what it makes of a score stay below this, so that no sum of scores leaves the range of a number.
 const MOST_SCORE: f64 = 1e300;
 
+/// Regular expressions of one query: each takes memory as long as the query is held.
+const MOST_EXPRESSIONS: usize = 8;
+
 /// What a query says.
 pub(super) struct Parsed {
     pub(super) clauses: Vec<Clause>,
@@ -30,7 +33,7 @@ pub(super) fn parse(query: &str) -> Result<Parsed, QueryError> {
     if tokens.is_empty() {
         return Err(QueryFault::Empty.at(0));
     }
-    let mut parser = Parser { query, tokens: &tokens, fault: None };
+    let mut parser = Parser { query, tokens: &tokens, fault: None, expressions: 0 };
     let mut clauses = Vec::new();
     while !parser.tokens.is_empty() {
         clauses.push(parser.clause()?);
@@ -44,6 +47,8 @@ struct Parser<'a> {
     tokens: &'a [Token],
     /// The first that was found.
     fault: Option<String>,
+    /// Regular expressions so far.
+    expressions: usize,
 }
 
 /// What a clause asks, and of what.
@@ -108,9 +113,17 @@ impl<'a> Parser<'a> {
             return Err(QueryFault::Slash.at(at));
         }
         if let Some(pattern) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-            return Ok(Regular::new(pattern).map_or_else(|fault| self.cannot_search(fault), Test::Regular));
+            return Ok(self.regular(pattern));
         }
         Ok(Wildcard::new(text).map_or_else(|| Test::Term(text.into()), Test::Wildcard))
+    }
+
+    fn regular(&mut self, pattern: &str) -> Test {
+        self.expressions += 1;
+        if self.expressions > MOST_EXPRESSIONS {
+            return self.cannot_search(format!("more than {MOST_EXPRESSIONS} regular expressions"));
+        }
+        Regular::new(pattern).map_or_else(|fault| self.cannot_search(fault), Test::Regular)
     }
 
     fn fuzzy(&mut self, text: &str, steps: &str, at: usize) -> Result<Test, QueryError> {

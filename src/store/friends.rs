@@ -111,6 +111,7 @@ impl Store {
     where
         T: Fn(EdgeChange, Uuid) -> NewNotification + Send + 'static,
     {
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime, this of any")]
         self.tell(call, |change, other| change.delete(other)).await
     }
 

@@ -242,6 +242,16 @@ impl Store {
         })
     }
 
+    /// Ids of up to `limit` accounts in their order, greater than `after`; the system user has none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn user_ids_after(&self, after: Uuid, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+        let sql = "SELECT id FROM users WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.db.read(|conn| db::many(conn, sql, params![db::key(&after), limit], |row| row.uuid(0)))
+    }
+
     /// Changes an account, all of it or nothing. Its update time moves only if a value really differs.
     ///
     /// # Errors

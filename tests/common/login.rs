@@ -55,6 +55,14 @@ impl Browser {
         Self { client, cookie: None }
     }
 
+    /// One whose address a proxy tells.
+    pub fn behind(address: &str) -> Self {
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("x-forwarded-for", address.parse().expect("an address"));
+        let client = Client::builder().redirect(Policy::none()).default_headers(headers);
+        Self { client: client.build().expect("a client"), cookie: None }
+    }
+
     pub async fn get(&mut self, url: &str) -> Seen {
         let request = self.client.get(url);
         self.send(request).await

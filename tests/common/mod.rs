@@ -3,6 +3,7 @@
 
 pub mod issuer;
 pub mod login;
+pub mod parties;
 pub mod process;
 pub mod raw;
 pub mod web;

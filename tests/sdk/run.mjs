@@ -41,6 +41,8 @@ async function start(dataDir, game, settings = {}) {
   const server = spawn(BINARY, args, {
     env: environment({
       KIZUNA_DEV_PROVIDER_PORT: "0",
+      // The default, as Nakama's, would have each test of the matchmaker wait for 15 seconds.
+      KIZUNA_MATCHMAKER_INTERVAL_SEC: "1",
       KIZUNA_LOGIN_RETURN_TO: JSON.stringify([game, "http://127.0.0.1/callback"]),
       ...settings,
     }),

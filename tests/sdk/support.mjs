@@ -78,7 +78,10 @@ export class Player {
     Object.assign(this, { user, session, socket });
     socket.onmatchdata = (data) => this.#keep("data", data);
     socket.onmatchpresence = (event) => this.#keep("presence", event);
+    socket.onnotification = (notification) => this.#keep("notification", notification);
     socket.ondisconnect = (event) => this.#keep("disconnect", event);
+    const party = ["party", "partyclose", "partydata", "partyjoinrequest", "partyleader", "partymatchmakerticket", "partypresence"];
+    for (const kind of party) socket[`on${kind}`] = (message) => this.#keep(kind, message);
   }
 
   /** Events of one kind so far. */
@@ -106,6 +109,10 @@ export class Player {
   left(matchId, other) {
     const fits = (event) => event.match_id === matchId && has(event.leaves, other);
     return this.until("presence", fits, `the leave of ${other.user}`);
+  }
+
+  notified(code) {
+    return this.until("notification", (notification) => notification.code === code, `notification ${code}`);
   }
 
   received(opCode) {

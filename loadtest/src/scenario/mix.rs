@@ -1,6 +1,6 @@
 //! Everything at once: what players do while others sign in.
 
-use super::{Ledger, Run, connect::Idle, login_workers, matches, workers};
+use super::{Ledger, Run, TOKEN_AGE, connect::Idle, login_workers, matches, workers};
 use crate::{
     args::MixOptions,
     http::HttpConnection,
@@ -11,11 +11,9 @@ use crate::{
     stats::{Fault, Faults},
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{task::JoinSet, time::Instant};
 
-/// Age at which a session token is replaced: Nakama's default lifetime is 60 seconds.
-const TOKEN_AGE: Duration = Duration::from_secs(40);
 /// Handshakes of idle sockets under way at once.
 const OPENING: usize = 64;
 

@@ -1,4 +1,5 @@
-//! The least of a server: any POST or GET is answered, JSON sockets relay match data among all who named the same match.
+//! The least of a server: any POST or GET is answered, JSON sockets relay match data among all who named the same match. There are
+//! no parties and no presence events.
 
 use futures_util::{SinkExt, StreamExt, stream::SplitStream};
 use parking_lot::Mutex;
@@ -117,11 +118,24 @@ async fn read(
             }
             continue;
         }
-        let match_id = match request.get("match_join") {
-            Some(join) => join["match_id"].as_str().unwrap().to_owned(),
-            None => format!("m{id}."),
+        let cid = &request["cid"];
+        if request.get("ping").is_some() {
+            sender.try_send(json!({ "cid": cid, "pong": {} }).to_string()).unwrap();
+            continue;
+        }
+        if let Some(leave) = request.get("match_leave") {
+            let mut rooms = rooms.lock();
+            rooms.get_mut(leave["match_id"].as_str().unwrap()).unwrap().retain(|(member, _)| *member != id);
+            sender.try_send(json!({ "cid": cid }).to_string()).unwrap();
+            continue;
+        }
+        let match_id = match (request.get("match_join"), request["match_create"].get("name")) {
+            (Some(join), _) => join["match_id"].as_str().unwrap().to_owned(),
+            (None, Some(name)) => format!("{}.", name.as_str().unwrap()),
+            (None, None) => format!("m{id}."),
         };
-        sender.try_send(json!({ "cid": "1", "match": { "match_id": match_id } }).to_string()).unwrap();
-        rooms.lock().entry(match_id).or_default().push((id, sender.clone()));
+        rooms.lock().entry(match_id.clone()).or_default().push((id, sender.clone()));
+        let own = json!({ "session_id": format!("s{id}") });
+        sender.try_send(json!({ "cid": cid, "match": { "match_id": match_id, "self": own } }).to_string()).unwrap();
     }
 }

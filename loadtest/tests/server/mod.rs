@@ -16,10 +16,10 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// `trust` is a configuration as the harness prints it.
-    pub(crate) fn trusting(trust: &str) -> Self {
+    /// `text` is a configuration, such as the trust that the harness prints.
+    pub(crate) fn start(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut config: Config = toml(trust);
+        let mut config: Config = toml(text);
         config.data_dir = folder.path().to_owned();
         config.socket.port = 0;
         config.metrics.port = 0;
@@ -40,9 +40,4 @@ fn toml(text: &str) -> Config {
     let file = folder.path().join("config.toml");
     std::fs::write(&file, text).unwrap();
     Config::load(Some(&file), std::iter::empty(), &Overrides::default()).unwrap()
-}
-
-/// A port of the loopback interface that was free a moment ago.
-pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -4,10 +4,11 @@
 
 pub mod device;
 mod expiring;
+mod finished;
 mod renewal;
 mod return_to;
 
-use super::{Client, Services, authenticate};
+use super::{Client, Services, authenticate, rules};
 use crate::{
     audit::Event,
     clock::{Clock, Entropy},
@@ -26,6 +27,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use device::Devices;
 use expiring::Expiring;
+use finished::{Finished, Refused};
 use kizuna_protocol::{api, code::Code};
 use parking_lot::Mutex;
 pub use renewal::renew;
@@ -48,7 +50,7 @@ pub struct Login {
     cookies: Sealer,
     stored: Sealer,
     /// `state` values that came back.
-    finished: Mutex<Expiring<String, ()>>,
+    finished: Mutex<Finished>,
     codes: Mutex<Expiring<Digest, Handed>>,
     devices: Devices,
     renewals: renewal::Turns,
@@ -161,7 +163,7 @@ impl Login {
             public_url,
             cookies: sealer("sign-ins under way")?,
             stored: sealer("refresh tokens of providers")?,
-            finished: Mutex::new(Expiring::new(settings.sign_in_sec, settings.max_finished)),
+            finished: Mutex::new(Finished::new(&settings)),
             codes: Mutex::new(Expiring::new(settings.code_sec, settings.max_codes)),
             devices: Devices::new(&settings),
             renewals: renewal::Turns::default(),
@@ -252,10 +254,10 @@ async fn begin_for(services: &Services, client: Option<&str>, goal: Goal) -> Res
 /// The provider's answer: judged, exchanged, verified, handed on.
 ///
 /// # Errors
-/// 400 for an answer that belongs to no sign-in of this browser; nobody is sent anywhere then. Any later fault, too, when a device
-/// waits; a game is told of it where it wants the player to return.
+/// 400 for an answer that belongs to no sign-in of this browser, 429 and 503 when as many as may have been finished lately by its
+/// network or by all; nobody is sent anywhere then. Any later fault, too, when a device waits; a game is told of it where it wants the player to return.
 pub async fn finish(services: &Services, client: &Client, answer: Answered<'_>) -> Result<Landing, Error> {
-    let pending = pending_of(services, answer)?;
+    let pending = pending_of(services, client, answer)?;
     let proof = proven(services, client, &pending, answer).await;
     count(services, if proof.is_ok() { "proven" } else { "failed" });
     match &pending.goal {
@@ -279,7 +281,7 @@ pub async fn finish(services: &Services, client: &Client, answer: Answered<'_>) 
 }
 
 /// The sign-in that an answer belongs to: this browser's, not over, not finished before. From here on it is finished.
-fn pending_of(services: &Services, answer: Answered<'_>) -> Result<Pending, Error> {
+fn pending_of(services: &Services, client: &Client, answer: Answered<'_>) -> Result<Pending, Error> {
     let (login, now) = (&services.login, services.clock.unix_seconds());
     let strange = || {
         count(services, "strange");
@@ -292,13 +294,16 @@ fn pending_of(services: &Services, answer: Answered<'_>) -> Result<Pending, Erro
         verify_slices_are_equal(state.as_bytes(), pending.state.as_bytes()).is_ok() && pending.expires > now
     });
     let pending = pending.ok_or_else(strange)?;
-    let mut finished = login.finished.lock();
-    if finished.get_mut(&pending.state, now).is_some() {
-        return Err(strange());
+    let network = client.address.map(rules::network_of);
+    match login.finished.lock().note(&pending.state, network, now) {
+        Ok(()) => Ok(pending),
+        Err(Refused::Again) => Err(strange()),
+        Err(Refused::ShareUsedUp) => {
+            let message = "Too many players sign in from this address right now. Try again later.";
+            Err(Error::new(Code::ResourceExhausted, message))
+        }
+        Err(Refused::Full) => Err(Error::unavailable("Too many players sign in right now. Try again.")),
     }
-    let noted = finished.insert(pending.state.clone(), (), now);
-    noted.map_err(|_| Error::unavailable("Too many players sign in right now. Try again."))?;
-    Ok(pending)
 }
 
 fn unsealed(login: &Login, cookie: Option<&str>) -> Option<Pending> {

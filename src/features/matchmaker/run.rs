@@ -77,7 +77,7 @@ impl Matchmaker {
     }
 
     /// What a pass knew is in doubt: the next one is told of every ticket.
-    fn forget_pass(&self) {
+    pub(super) fn forget_pass(&self) {
         let mut pool = self.0.pool.lock();
         self.0.waiting.lock().tell_everything();
         pool.clear();

@@ -38,7 +38,7 @@ impl Stats {
         self.completions.drain(..old);
     }
 
-    fn of(&self, tenant: Tenant) -> api::MatchmakerStats {
+    pub(super) fn of(&self, tenant: Tenant) -> api::MatchmakerStats {
         let (tickets, oldest) = self.census.get(&tenant).copied().unwrap_or_default();
         let newest = self.completions.iter().rev().filter(|completion| completion.tenant == tenant).take(SHOWN);
         let mut completions: Vec<_> = newest

@@ -168,12 +168,12 @@ impl Held<'_> {
             self.streams().leave(&self.party.key, session);
             return self.end();
         };
+        self.stop_searching();
         if self.leads(session) {
             let leader = oldest.session.presence().clone();
             self.lead(leader, Some(session.id()));
         }
         self.streams().leave(&self.party.key, session);
-        self.stop_searching();
     }
 
     /// Makes a member the leader and tells every member but `except`.

@@ -214,6 +214,7 @@ pub async fn sweep(services: &Services, life: &Lifecycle) {
 pub(super) async fn forget_expired(services: &Services) {
     services.tokens.purge();
     services.throttle.purge();
+    services.limits.purge();
     if let Err(error) = services.store.purge_refresh_chains(services.clock.unix_seconds()).await {
         tracing::warn!(%error, "ended refresh chains cannot be removed from the store");
     }

@@ -44,6 +44,10 @@ pub(super) fn read(payload: &[u8], tenant: Tenant, now: i64) -> Result<MatchToke
     if raw.expires.is_some_and(|exp| now >= exp) {
         return Err(TokenRefusal::Expired);
     }
+    // Ours have no `nbf`; one that says so is not good before then, as with Nakama.
+    if raw.not_before.is_some_and(|nbf| now < nbf) {
+        return Err(TokenRefusal::Claims);
+    }
     let mid = raw.match_id.ok_or(TokenRefusal::Claims)?.0;
     let (match_id, node) = mid.split_once('.').ok_or(TokenRefusal::Claims)?;
     let match_id = Uuid::try_parse(match_id).map_err(|_| TokenRefusal::Claims)?;
@@ -55,6 +59,7 @@ struct Payload<'a> {
     match_id: Option<Text<'a>>,
     tenant: Option<Text<'a>>,
     expires: Option<i64>,
+    not_before: Option<i64>,
     is_session_token: bool,
 }
 
@@ -80,6 +85,7 @@ impl<'de> Visitor<'de> for PayloadVisitor {
                 "mid" => payload.match_id = Some(members.next_value()?),
                 "ten" => payload.tenant = Some(members.next_value()?),
                 "exp" => payload.expires = Some(members.next_value()?),
+                "nbf" => payload.not_before = Some(members.next_value()?),
                 other => {
                     payload.is_session_token |= other.eq_ignore_ascii_case("uid");
                     members.next_value::<IgnoredAny>()?;

@@ -4,8 +4,8 @@ use super::{Auth, Body, Route, json, not_served, special};
 use crate::{
     error::Error,
     features::{
-        Client, Services, account, authenticate, links, matches, matchmaker, parties, revocation, session, social,
-        users,
+        Client, Services, account, authenticate, friends, links, matches, matchmaker, notifications, parties,
+        revocation, session, social, users,
     },
 };
 use kizuna_protocol::api;
@@ -14,7 +14,7 @@ use kizuna_protocol::json::JsonMessage;
 
 /// Every route.
 pub(in crate::net) static ROUTES: &[Route] = &routes! {
-    POST "/v2/friend" AddFriends: session none query AddFriendsRequest => Empty, later;
+    POST "/v2/friend" AddFriends: session none query AddFriendsRequest => Empty, (friends::add_friends);
     POST "/v2/group/{group_id}/add" AddGroupUsers: session none query AddGroupUsersRequest => Empty, later;
     POST "/v2/account/session/refresh" SessionRefresh:
         server_key whole _ SessionRefreshRequest => Session, (session::session_refresh);
@@ -38,14 +38,15 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     POST "/v2/account/authenticate/steam" AuthenticateSteam:
         server_key (account) query AuthenticateSteamRequest => Session, (social::authenticate_steam);
     POST "/v2/group/{group_id}/ban" BanGroupUsers: session none query BanGroupUsersRequest => Empty, later;
-    POST "/v2/friend/block" BlockFriends: session none query BlockFriendsRequest => Empty, later;
+    POST "/v2/friend/block" BlockFriends: session none query BlockFriendsRequest => Empty, (friends::block_friends);
     POST "/v2/group" CreateGroup: session whole _ CreateGroupRequest => Group, later;
     DELETE "/v2/account" DeleteAccount: session none _ Empty => Empty, (account::delete_account);
-    DELETE "/v2/friend" DeleteFriends: session none query DeleteFriendsRequest => Empty, later;
+    DELETE "/v2/friend" DeleteFriends: session none query DeleteFriendsRequest => Empty, (friends::delete_friends);
     DELETE "/v2/group/{group_id}" DeleteGroup: session none _ DeleteGroupRequest => Empty, later;
     DELETE "/v2/leaderboard/{leaderboard_id}" DeleteLeaderboardRecord:
         session none _ DeleteLeaderboardRecordRequest => Empty, later;
-    DELETE "/v2/notification" DeleteNotifications: session none query DeleteNotificationsRequest => Empty, later;
+    DELETE "/v2/notification" DeleteNotifications:
+        session none query DeleteNotificationsRequest => Empty, (notifications::delete_notifications);
     DELETE "/v2/tournament/{tournament_id}" DeleteTournamentRecord:
         session none _ DeleteTournamentRecordRequest => Empty, later;
     PUT "/v2/storage/delete" DeleteStorageObjects: session whole _ DeleteStorageObjectsRequest => Empty, later;
@@ -57,8 +58,9 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     GET "/v2/matchmaker/stats" GetMatchmakerStats: session none _ Empty => MatchmakerStats, (matchmaker::stats);
     GET "/healthcheck" Healthcheck: nobody none _ Empty => Empty, (healthcheck);
     POST "/v2/friend/facebook" ImportFacebookFriends:
-        session (account) query ImportFacebookFriendsRequest => Empty, later;
-    POST "/v2/friend/steam" ImportSteamFriends: session (account) query ImportSteamFriendsRequest => Empty, later;
+        session (account) query ImportFacebookFriendsRequest => Empty, (social::import_facebook_friends);
+    POST "/v2/friend/steam" ImportSteamFriends:
+        session (account) query ImportSteamFriendsRequest => Empty, (social::import_steam_friends);
     POST "/v2/group/{group_id}/join" JoinGroup: session none _ JoinGroupRequest => Empty, later;
     POST "/v2/tournament/{tournament_id}/join" JoinTournament: session none _ JoinTournamentRequest => Empty, later;
     POST "/v2/group/{group_id}/kick" KickGroupUsers: session none query KickGroupUsersRequest => Empty, later;
@@ -75,9 +77,9 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
     POST "/v2/account/link/steam" LinkSteam: session whole _ LinkSteamRequest => Empty, (social::link_steam);
     GET "/v2/channel/{channel_id}" ListChannelMessages:
         session none query ListChannelMessagesRequest => ChannelMessageList, later;
-    GET "/v2/friend" ListFriends: session none query ListFriendsRequest => FriendList, later;
+    GET "/v2/friend" ListFriends: session none query ListFriendsRequest => FriendList, (friends::list_friends);
     GET "/v2/friend/friends" ListFriendsOfFriends:
-        session none query ListFriendsOfFriendsRequest => FriendsOfFriendsList, later;
+        session none query ListFriendsOfFriendsRequest => FriendsOfFriendsList, (friends::list_friends_of_friends);
     GET "/v2/group" ListGroups: session none query ListGroupsRequest => GroupList, later;
     GET "/v2/group/{group_id}/user" ListGroupUsers: session none query ListGroupUsersRequest => GroupUserList, later;
     GET "/v2/leaderboard/{leaderboard_id}" ListLeaderboardRecords:
@@ -86,7 +88,8 @@ pub(in crate::net) static ROUTES: &[Route] = &routes! {
         session none query ListLeaderboardRecordsAroundOwnerRequest => LeaderboardRecordList, later;
     GET "/v2/match" ListMatches: session none query ListMatchesRequest => MatchList, (matches::list_matches);
     GET "/v2/party" ListParties: session none query ListPartiesRequest => PartyList, (parties::list_parties);
-    GET "/v2/notification" ListNotifications: session none query ListNotificationsRequest => NotificationList, later;
+    GET "/v2/notification" ListNotifications:
+        session none query ListNotificationsRequest => NotificationList, (notifications::list_notifications);
     GET "/v2/storage/{collection}" ListStorageObjects:
         session none query ListStorageObjectsRequest => StorageObjectList, later;
     GET "/v2/storage/{collection}/{user_id}" ListStorageObjects:

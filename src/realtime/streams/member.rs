@@ -57,6 +57,12 @@ impl Held {
         self.joined.retain(|other| !Arc::ptr_eq(other, stream));
     }
 
+    /// How many of a kind; all of a program's own are one kind, whatever their modes.
+    pub(super) fn count_of_kind(&self, mode: Mode) -> usize {
+        let kind = std::mem::discriminant(&mode);
+        self.joined.iter().filter(|stream| std::mem::discriminant(&stream.key.mode()) == kind).count()
+    }
+
     pub(super) fn of_mode(&self, mode: Mode) -> impl Iterator<Item = &Arc<Stream>> {
         self.joined.iter().filter(move |stream| stream.key.mode() == mode)
     }

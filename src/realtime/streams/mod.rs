@@ -184,7 +184,7 @@ impl Streams {
         if held.closed {
             return Err(JoinError::Closed);
         }
-        if held.of_mode(mode).count() >= limits.per_session {
+        if held.count_of_kind(mode) >= limits.per_session {
             return Err(JoinError::TooMany);
         }
         if !session.holdings().take(mode, self.quotas) {

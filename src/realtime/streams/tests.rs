@@ -33,7 +33,7 @@ impl World {
         config.realtime.presence_batch_ms = millis;
         config.limits.matches_per_user = 3;
         let metrics = Metrics::unregistered();
-        let registry = Arc::new(Registry::new(100, metrics.clone()));
+        let registry = Arc::new(Registry::new(100, false, metrics.clone()));
         let (gathering, quotas) = (Gathering::new(&config), Quotas::new(&config));
         Self { streams: Streams::new(registry.clone(), gathering, quotas, metrics.clone()), registry, metrics }
     }

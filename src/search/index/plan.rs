@@ -29,10 +29,35 @@ pub(super) enum Set<'a> {
     /// In order; none twice.
     List(Cow<'a, [Slot]>),
     Bits(Cow<'a, [u64]>),
-    /// Those whose number is in the interval, both ends included.
-    Column(&'a [f64], f64, f64),
+    /// Those whose number is in a range.
+    Column(Column<'a>),
     /// Those whose document matches the clause.
     Asked(&'a Clause, &'a dyn Fn(Slot) -> Option<&'a Document>),
+}
+
+/// The slots whose number is from `low` to `high`, both included.
+pub(super) struct Column<'a> {
+    /// By slot; NaN for none.
+    pub(super) numbers: &'a [f64],
+    pub(super) low: f64,
+    pub(super) high: f64,
+}
+
+impl Column<'_> {
+    pub(super) fn has(&self, slot: Slot) -> bool {
+        self.numbers.get(slot as usize).is_some_and(|number| self.takes(*number))
+    }
+
+    /// The bits of 64 slots, the `at`-th so many.
+    pub(super) fn word(&self, at: usize) -> u64 {
+        let numbers = self.numbers.get(at * 64..).unwrap_or_default().iter().take(64);
+        numbers.enumerate().fold(0, |word, (bit, number)| word | u64::from(self.takes(*number)) << bit)
+    }
+
+    fn takes(&self, number: f64) -> bool {
+        // Without a branch: what is looked up in a row is not worth guessing.
+        (self.low <= number) & (number <= self.high)
+    }
 }
 
 /// What a slot earns by a clause.
@@ -48,9 +73,7 @@ impl Set<'_> {
         match self {
             Self::List(list) => list.binary_search(&slot).is_ok(),
             Self::Bits(words) => has_bit(words, slot),
-            Self::Column(column, low, high) => {
-                column.get(slot as usize).is_some_and(|number| low <= number && number <= high)
-            }
+            Self::Column(column) => column.has(slot),
             Self::Asked(clause, look_up) => look_up(slot).is_some_and(|document| clause.score(document).is_some()),
         }
     }
@@ -226,10 +249,10 @@ impl<'a> Planner<'a> {
         if count == 0 {
             return None;
         }
-        if let Some(column) = field.column()
-            && count * RARE > column.len()
+        if let Some(numbers) = field.column()
+            && count * RARE > numbers.len()
         {
-            return Some(Set::Column(column, low, high));
+            return Some(Set::Column(Column { numbers, low, high }));
         }
         if count <= SHORT {
             let mut list = Vec::with_capacity(count);
@@ -270,7 +293,8 @@ impl<'a> Planner<'a> {
         match set {
             Set::Bits(held) => words = held.into_owned(),
             Set::List(list) => list.iter().for_each(|slot| _ = set_bit(&mut words, *slot)),
-            Set::Column(..) | Set::Asked(..) => {
+            Set::Column(column) => words.extend((0..column.numbers.len().div_ceil(64)).map(|at| column.word(at))),
+            Set::Asked(..) => {
                 let mut live = Vec::new();
                 self.live.add_to(&mut live);
                 each_bit(&live, |slot| {

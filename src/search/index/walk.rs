@@ -1,7 +1,7 @@
 //! Going through what a search found, the best first.
 
 use super::{
-    plan::{SHORT, Set, Worth},
+    plan::{Column, SHORT, Set, Worth},
     slots::{Slot, has_bit, set_bit},
 };
 use std::{borrow::Cow, cmp::Ordering, collections::BinaryHeap, ops::ControlFlow};
@@ -152,22 +152,19 @@ fn exactly(combination: u32, sets: &[&[u64]], at: usize, word: u64) -> u64 {
     })
 }
 
-/// A plan's conditions, those that can be checked 64 slots at a time and those that cannot.
+/// A plan's conditions, by how they are checked.
 struct Words<'a> {
-    all: Vec<Cow<'a, [u64]>>,
-    none: Vec<Cow<'a, [u64]>>,
-    one_by_one: Vec<Set<'a>>,
-    none_one_by_one: Vec<Set<'a>>,
-    /// How many have a bit set.
+    all: Checks<'a>,
+    none: Checks<'a>,
+    /// How many words have a bit set.
     len: usize,
 }
 
 impl<'a> Words<'a> {
     fn new(all: Vec<Set<'a>>, none: Vec<Set<'a>>) -> Self {
-        let (all, one_by_one) = split(all);
-        let (none, none_one_by_one) = split(none);
-        let len = all.iter().map(|words| words.len()).min().unwrap_or(0);
-        Self { all, none, one_by_one, none_one_by_one, len }
+        let (all, none) = (Checks::new(all), Checks::new(none));
+        let len = all.bits.iter().map(|words| words.len()).min().unwrap_or(0);
+        Self { all, none, len }
     }
 
     /// Shows `visit` every slot that meets the conditions and that `choose` leaves of its word.
@@ -181,15 +178,20 @@ impl<'a> Words<'a> {
             let at = if order == Order::OldestFirst { step } else { self.len - 1 - step };
             let word = self.word(at);
             if word != 0 {
-                self.walk_word(at, choose(at, word), order, visit)?;
+                self.walk_word(at, self.within_ranges(at, choose(at, word)), order, visit)?;
             }
         }
         ControlFlow::Continue(())
     }
 
     fn word(&self, at: usize) -> u64 {
-        let word = self.all.iter().fold(u64::MAX, |word, words| word & words[at]);
-        self.none.iter().fold(word, |word, words| word & !words.get(at).copied().unwrap_or(0))
+        let word = self.all.bits.iter().fold(u64::MAX, |word, words| word & words[at]);
+        self.none.bits.iter().fold(word, |word, words| word & !words.get(at).copied().unwrap_or(0))
+    }
+
+    fn within_ranges(&self, at: usize, word: u64) -> u64 {
+        let word = self.all.columns.iter().fold(word, |word, column| word & of_column(column, at, word));
+        self.none.columns.iter().fold(word, |word, column| word & !of_column(column, at, word))
     }
 
     fn walk_word(
@@ -206,9 +208,7 @@ impl<'a> Words<'a> {
             };
             word &= !(1 << bit);
             let slot = at as Slot * 64 + bit;
-            let is_match = self.one_by_one.iter().all(|set| set.has(slot))
-                && !self.none_one_by_one.iter().any(|set| set.has(slot));
-            if is_match {
+            if self.all.asked.iter().all(|set| set.has(slot)) && !self.none.asked.iter().any(|set| set.has(slot)) {
                 visit(slot)?;
             }
         }
@@ -216,21 +216,47 @@ impl<'a> Words<'a> {
     }
 }
 
-/// What is or can be had as bits, and the rest.
-fn split(sets: Vec<Set<'_>>) -> (Vec<Cow<'_, [u64]>>, Vec<Set<'_>>) {
-    let (mut bits, mut rest) = (Vec::new(), Vec::new());
-    for set in sets {
-        match set {
-            Set::Bits(words) => bits.push(words),
-            Set::List(list) => {
-                let mut words = Vec::new();
-                list.iter().for_each(|slot| _ = set_bit(&mut words, *slot));
-                bits.push(Cow::Owned(words));
-            }
-            Set::Column(..) | Set::Asked(..) => rest.push(set),
-        }
+/// Those bits of `word`, the one at `at`, that are in `column`; others may be set, too.
+fn of_column(column: &Column<'_>, at: usize, mut word: u64) -> u64 {
+    /// Bits from which on it is faster to look at all 64.
+    const MANY: u32 = 12;
+    if word.count_ones() >= MANY {
+        return column.word(at);
     }
-    (bits, rest)
+    let mut found = 0;
+    while word != 0 {
+        let bit = word.trailing_zeros();
+        found |= u64::from(column.has(at as Slot * 64 + bit)) << bit;
+        word &= word - 1;
+    }
+    found
+}
+
+/// Sets by how they are checked: 64 slots at a time, the same by looking at numbers, or one by one.
+#[derive(Default)]
+struct Checks<'a> {
+    bits: Vec<Cow<'a, [u64]>>,
+    columns: Vec<Column<'a>>,
+    asked: Vec<Set<'a>>,
+}
+
+impl<'a> Checks<'a> {
+    fn new(sets: Vec<Set<'a>>) -> Self {
+        let mut checks = Self::default();
+        for set in sets {
+            match set {
+                Set::Bits(words) => checks.bits.push(words),
+                Set::List(list) => {
+                    let mut words = Vec::new();
+                    list.iter().for_each(|slot| _ = set_bit(&mut words, *slot));
+                    checks.bits.push(Cow::Owned(words));
+                }
+                Set::Column(column) => checks.columns.push(column),
+                Set::Asked(..) => checks.asked.push(set),
+            }
+        }
+        checks
+    }
 }
 
 /// Shows `visit` the hits, the best first. As many as it wants to see are sorted, and no more.
