@@ -6,7 +6,7 @@ use kizuna::{
     features::matchmaker::{Counts, Draft, Entry, OfParty, Pool, Properties, Rules, Ticket, TicketLimits, Watch},
     identity::Tenant,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
 const RULES: Rules = Rules { max_intervals: 2, mutual: false, largest: 256, looks: 10_000_000 };

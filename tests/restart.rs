@@ -37,7 +37,9 @@ fn patient(config: &mut Config) {
 async fn restart(server: TestServer, change: fn(&mut Config)) -> TestServer {
     let folder = server.stop().await;
     assert!(folder.path().join("realtime.snapshot").exists());
-    if let Ok(keep) = std::env::var("KEEP_SNAPSHOT") { std::fs::copy(folder.path().join("realtime.snapshot"), keep).expect("copied"); }
+    if let Ok(keep) = std::env::var("KEEP_SNAPSHOT") {
+        std::fs::copy(folder.path().join("realtime.snapshot"), keep).expect("copied");
+    }
     let server = TestServer::start_in(folder, change).await;
     assert!(!server.folder.path().join("realtime.snapshot").exists(), "used up");
     server
@@ -195,7 +197,7 @@ async fn status_follows_parties_and_tickets_are_there_after_a_restart() {
     let (match_id, own_a) = a.create_match().await;
     let own_b = b.join_match(&match_id).await;
     a.send(json!({ "cid": "1", "status_follow": { "user_ids": [own_b["user_id"]] } })).await;
-    println!("{:?}", until_quiet(&mut a).await);
+    until_quiet(&mut a).await;
     b.send(json!({ "cid": "2", "status_update": { "status": "busy" } })).await;
     until_quiet(&mut b).await;
     a.send(json!({ "cid": "3", "party_create": { "open": true, "max_size": 4 } })).await;

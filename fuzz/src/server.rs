@@ -8,11 +8,11 @@ use futures_util::FutureExt;
 use kizuna::{
     clock::{Clock, Entropy},
     config::{self, Algorithm, Audience, AudienceClaim, Identity, TokenType, TrustEntry},
+    features::snapshot,
     identity::{
         HeldKeys, KeySetError, Keys, Metrics, Reason, Tenant, Trusted, Verifier, parse_token,
         session::{Renewal, SessionTokens, read_claims},
     },
-    features::snapshot,
     net::Query,
     search,
     store::jsonb,

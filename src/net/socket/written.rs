@@ -116,12 +116,16 @@ mod tests {
         Bytes,
         protocol::frame::{
             Frame,
-            coding::{Control, Data, OpCode},
+            coding::{Data, OpCode},
         },
     };
 
-    fn frame(opcode: OpCode, length: usize) -> Vec<u8> {
-        let frame = Frame::message(Bytes::from(vec![7; length]), opcode, true);
+    fn frame(is_data: bool, length: usize) -> Vec<u8> {
+        let payload = Bytes::from(vec![7; length]);
+        let frame = match is_data {
+            true => Frame::message(payload, OpCode::Data(Data::Text), true),
+            false => Frame::ping(payload),
+        };
         let mut bytes = Vec::new();
         frame.format(&mut bytes).expect("into memory");
         bytes
@@ -135,9 +139,7 @@ mod tests {
         ) {
             let (mut bytes, mut ends) = (Vec::new(), Vec::new());
             for (is_data, length) in frames {
-                let control = OpCode::Control(Control::Ping);
-                let opcode = if is_data { OpCode::Data(Data::Text) } else { control };
-                bytes.extend(frame(opcode, if is_data { length } else { length % 126 }));
+                bytes.extend(frame(is_data, if is_data { length } else { length % 126 }));
                 if is_data {
                     ends.push(bytes.len());
                 }
