@@ -4,6 +4,7 @@
 use super::{
     OutboundLimits, PresenceMeta, Realtime, Session,
     registry::TokenKey,
+    session::Known,
     streams::{Place, StreamKey},
 };
 use crate::identity::{
@@ -121,9 +122,8 @@ impl Realtime {
             signature: [0; 32],
         };
         let token_key = TokenKey::from_bytes(saved.token_key);
-        let (id, shows_status) = (saved.id, saved.shows_status);
-        let session =
-            Session::restored(Arc::new(claims), token_key, saved.expires_unix, id, format, shows_status, socket);
+        let known = Known { session_id: saved.id, token_key, expires_unix: saved.expires_unix };
+        let session = Session::restored(Arc::new(claims), known, format, saved.shows_status, socket);
         session.outbound().detach(detached);
         saved.waiting.into_iter().filter_map(|bytes| frame(format, bytes)).for_each(|frame| {
             session.outbound().push(frame);

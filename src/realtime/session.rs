@@ -42,6 +42,14 @@ struct Credential {
     expires_unix: i64,
 }
 
+/// What does not follow from the claims of a session that there has been before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) session_id: Uuid,
+    pub(super) token_key: TokenKey,
+    pub(super) expires_unix: i64,
+}
+
 /// One live socket.
 #[derive(Debug)]
 pub struct Session {
@@ -71,20 +79,18 @@ impl Session {
         limits: OutboundLimits,
     ) -> Arc<Self> {
         let (token_key, expires_unix) = (TokenKey::of(&claims.signature), claims.expires_unix);
-        Self::restored(claims, token_key, expires_unix, session_id, format, shows_status, limits)
+        Self::restored(claims, Known { session_id, token_key, expires_unix }, format, shows_status, limits)
     }
 
     /// The same for one that there has been before: what it is found by and when it ends is known.
-    #[expect(clippy::too_many_arguments, reason = "they are what a snapshot tells of a session")]
     pub(super) fn restored(
         claims: Arc<SessionClaims>,
-        token_key: TokenKey,
-        expires_unix: i64,
-        session_id: Uuid,
+        known: Known,
         format: Format,
         shows_status: bool,
         limits: OutboundLimits,
     ) -> Arc<Self> {
+        let Known { session_id, token_key, expires_unix } = known;
         let presence = UserPresence {
             user_id: claims.user_id.to_string(),
             session_id: session_id.to_string(),
