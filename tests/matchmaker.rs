@@ -20,7 +20,7 @@ async fn start_with(change: impl FnOnce(&mut Config)) -> TestServer {
     .await
 }
 
-fn add(request: Value) -> Value {
+fn add(request: &Value) -> Value {
     json!({ "cid": "add", "matchmaker_add": request })
 }
 
@@ -33,7 +33,7 @@ fn error(cid: &str, code: i32, message: &str) -> Value {
 
 /// Adds a ticket, and answers its id.
 async fn ticket(socket: &mut Socket, request: Value) -> String {
-    let answer = socket.ask(add(request)).await;
+    let answer = socket.ask(add(&request)).await;
     let ticket = text(&answer["matchmaker_ticket"]["ticket"]).to_owned();
     assert_eq!(answer, json!({ "cid": "add", "matchmaker_ticket": { "ticket": ticket } }));
     assert_eq!(uuid::Uuid::parse_str(&ticket).map(|id| id.get_version_num()), Ok(4));
@@ -80,12 +80,12 @@ async fn counts_and_queries_are_judged_in_their_order_and_words() {
         ),
         (json!({ "min_count": 2, "max_count": 2, "query": "+properties.a:b:c" }), 0, "Error adding to matchmaker"),
     ] {
-        assert_eq!(a.ask(add(request.clone())).await, error("add", code, message), "{request}");
+        assert_eq!(a.ask(add(&request)).await, error("add", code, message), "{request}");
     }
     ticket(&mut a, json!({ "min_count": 2, "max_count": i32::MAX })).await;
     ticket(&mut a, json!({ "min_count": 2, "max_count": 2, "query": "+properties.a:/(/ +properties.b:x~3" })).await;
     ticket(&mut a, json!({ "min_count": 2, "max_count": 2, "count_multiple": 2 })).await;
-    let one_too_many = a.ask(add(json!({ "min_count": 2, "max_count": 2 }))).await;
+    let one_too_many = a.ask(add(&json!({ "min_count": 2, "max_count": 2 }))).await;
     assert_eq!(one_too_many, error("add", 0, "Error adding to matchmaker"));
 }
 

@@ -1,6 +1,6 @@
 //! The matchmaker: tickets that wait for others (spec/matchmaker.md, docs/matchmaker.md).
 //!
-//! What sockets add and remove stands in [`waiting`], behind one short lock. The pass works on a copy of its own ([`pool`]), which
+//! What sockets add and remove stands in `waiting.rs`, behind one short lock. The pass works on a copy of its own (`pool.rs`), which
 //! it brings up to date when it begins; so nobody waits for it. What it has matched counts only if all of it still waits then.
 
 mod groups;

@@ -77,7 +77,7 @@ fn a_party_and_a_solo_player_are_told_of_each_other() {
     let solo = added(&world, &c, request(3, 3, "*"));
     let mut announced = String::new();
     let held = add_party(&world.services, party_ticket(9, Tenant::NONE, &[&a, &b], (3, 3)), |id| {
-        id.clone_into(&mut announced)
+        id.clone_into(&mut announced);
     });
     let held = held.expect("taken in");
     assert_eq!(held, announced);
