@@ -86,7 +86,9 @@ async fn hooked(services: Arc<Services>, session: Arc<Session>, client: Client, 
     verdict
 }
 
-/// The operation itself.
+/// The operation itself, which answers before it returns: what stands after a message hears what was said until then. An operation
+/// that is to answer from another task has to be awaited here first.
+#[deny(clippy::wildcard_enum_match_arm)]
 fn handle(services: &Arc<Services>, session: &Arc<Session>, cid: String, body: Body) -> Verdict {
     match body {
         Body::Ping(_) => Delivery::answer(cid, Some(Body::Pong(Pong {}))).to(session),
