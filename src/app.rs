@@ -143,6 +143,7 @@ impl Server {
             outbox_size: config.hooks.outbox_size,
             token_lifetime_sec: i64::try_from(longest).unwrap_or(i64::MAX - 1) + 1,
             notifications_per_user: config.notification.max_per_user,
+            notifications_per_sender: config.notification.max_per_sender,
             friends_per_user: config.friend.max_per_user,
         };
         let store = Store::open(&config.store, &config.data_dir, clock.clone())?.with_limits(limits);

@@ -374,3 +374,25 @@ async fn two_who_invite_each_other_at_once_are_friends() {
         assert_eq!((world.state(&one, &other).await, world.state(&other, &one).await), FRIENDS);
     }
 }
+
+#[tokio::test]
+async fn who_invites_and_withdraws_again_and_again_pushes_out_nothing_of_others() {
+    let server = TestServer::start_with(|config| {
+        config.notification.max_per_user = 10;
+        config.notification.max_per_sender = 4;
+    })
+    .await;
+    let world = World { server };
+    let (ann, bob, pest) = (world.player("ann").await, world.player("bob").await, world.player("pest").await);
+    world.act(&bob, "add", &ann).await;
+    for _ in 0..10 {
+        world.act(&pest, "add", &ann).await;
+        world.act(&pest, "delete", &ann).await;
+    }
+    let list = world.call(&ann, "GET", "/v2/notification?limit=100").await.1;
+    let list = list["notifications"].as_array().expect("a list");
+    let from: Vec<_> = list.iter().map(|one| (text(&one["sender_id"]), one["code"].clone())).collect();
+    let bobs = (&*bob.id, json!(-2));
+    let [invite, removal] = [(&*pest.id, json!(-2)), (&*pest.id, json!(-9))];
+    assert_eq!(from, [bobs, invite.clone(), removal.clone(), invite, removal]);
+}

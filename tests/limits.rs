@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Socket, TestServer, fixed, text};
+use common::{Socket, TestServer, fixed, parties::Player, text};
 use kizuna::{clock::Clock, config::Config};
 use serde_json::{Value, json};
 
@@ -148,4 +148,31 @@ async fn a_user_holds_only_so_many_matches_over_all_sockets() {
     assert_eq!(other.ask(json!({ "cid": "1", "match_join": { "match_id": id } })).await, full);
     one.ask(json!({ "match_leave": { "match_id": id } })).await;
     other.create_match().await;
+}
+
+#[tokio::test]
+async fn a_user_is_in_only_so_many_parties_over_all_sockets() {
+    let server = TestServer::start_with(|config| config.party.max_per_user = 2).await;
+    let session = server.sign_in("player-a").await;
+    let token = text(&session["token"]);
+    let mut one = Player::open(&server, token, "json").await;
+    let mut other = Player::open(&server, token, "protobuf").await;
+    let mut host = Player::start(&server, "host", "json").await;
+    let (open, closed) = (host.create(true, 4).await, host.create(false, 4).await);
+    let id = one.create(true, 2).await;
+    other.create(true, 2).await;
+    for socket in [&mut one, &mut other] {
+        let create = socket.error("party_create", json!({ "open": true, "max_size": 2 })).await;
+        assert_eq!(create, (json!(3), "Error creating party: too many parties".to_owned()));
+        let join = socket.error("party_join", json!({ "party_id": open })).await;
+        assert_eq!(join, (json!(3), "Error joining party: too many parties".to_owned()));
+    }
+    assert_eq!(one.join(&closed).await, json!({ "cid": "j" }), "to ask costs nothing");
+    host.next().await;
+    let accept = json!({ "party_id": closed, "presence": one.own });
+    let accepted = host.error("party_accept", accept).await;
+    assert_eq!(accepted.0, 3, "{}", accepted.1);
+    assert!(accepted.1.ends_with(": too many parties"), "{}", accepted.1);
+    one.ask(json!({ "cid": "l", "party_leave": { "party_id": id } })).await;
+    other.enter(&open).await;
 }

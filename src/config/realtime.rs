@@ -83,6 +83,9 @@ section! {
     Notification {
         /// Notifications kept for one user; the oldest make room for new ones.
         max_per_user: usize = 1_000,
+        /// Of those, what one other player has caused by invites and the like; that player's oldest make room for new ones, so
+        /// that nobody pushes out those of others. What a program sends does not count.
+        max_per_sender: usize = 32,
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         (matchmaker.max_properties, "matchmaker.max_properties"),
         (matchmaker.max_looks, "matchmaker.max_looks"),
         (notification.max_per_user, "notification.max_per_user"),
+        (notification.max_per_sender, "notification.max_per_sender"),
         (friend.max_per_user, "friend.max_per_user"),
         (friend.max_per_call, "friend.max_per_call"),
         (friend.max_looked_at, "friend.max_looked_at"),

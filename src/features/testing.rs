@@ -122,6 +122,7 @@ fn open(config: Config, dir: &TempDir, hooks: HooksBuilder, clock: Clock) -> Ser
         outbox_size: config.hooks.outbox_size,
         token_lifetime_sec: lifetime as i64 + 1,
         notifications_per_user: config.notification.max_per_user,
+        notifications_per_sender: config.notification.max_per_sender,
         friends_per_user: config.friend.max_per_user,
     };
     let store = Store::open(&config.store, dir.path(), clock.clone()).expect("the store opens").with_limits(limits);

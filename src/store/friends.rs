@@ -128,13 +128,13 @@ impl Store {
         T: Fn(EdgeChange, Uuid) -> NewNotification + Send + 'static,
         F: Fn(&mut Change<'_>, Uuid) -> Result<Option<EdgeChange>, StoreError> + Send + 'static,
     {
-        let most = self.limits.notifications_per_user;
+        let limits = self.limits;
         self.change(call.user_id, move |change| {
             let mut told = Vec::new();
             for other in call.others {
                 told.extend(apply(change, other)?.map(|change| (call.tell)(change, other)));
             }
-            notifications::put(change.tx, told, change.now, most)
+            notifications::put(change.tx, told, change.now, limits)
         })
         .await
     }

@@ -55,6 +55,8 @@ pub struct Limits {
     pub token_lifetime_sec: i64,
     /// Notifications kept for one user: `notification.max_per_user`.
     pub notifications_per_user: usize,
+    /// Of those, what one player has caused: `notification.max_per_sender`.
+    pub notifications_per_sender: usize,
     /// Friends, invites and blocks of one user: `friend.max_per_user`.
     pub friends_per_user: usize,
 }
@@ -65,6 +67,7 @@ impl Default for Limits {
             outbox_size: 100_000,
             token_lifetime_sec: i64::MAX,
             notifications_per_user: 1_000,
+            notifications_per_sender: 32,
             friends_per_user: 10_000,
         }
     }

@@ -2,10 +2,11 @@
 //! that is there, so that a cursor behind the last one misses none that is written afterwards, also when the clock goes back.
 
 use super::{
-    Store, StoreError,
+    Limits, Store, StoreError,
     db::{self, Row, Transaction},
 };
 use rusqlite::params;
+use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// A notification to be kept.
@@ -36,13 +37,13 @@ pub struct Notification {
 
 impl Store {
     /// Keeps `new` and answers it, but for what is for users who are not there. The oldest of a user make room for it beyond
-    /// `notification.max_per_user`.
+    /// `notification.max_per_user`, and before that those of the same player beyond `notification.max_per_sender`.
     ///
     /// # Errors
     /// When it could not be stored; then nothing was.
     pub async fn put_notifications(&self, new: Vec<NewNotification>) -> Result<Vec<Notification>, StoreError> {
-        let (clock, most) = (self.clock.clone(), self.limits.notifications_per_user);
-        self.db.write(move |tx| put(tx, new, clock.unix_micros(), most)).await
+        let (clock, limits) = (self.clock.clone(), self.limits);
+        self.db.write(move |tx| put(tx, new, clock.unix_micros(), limits)).await
     }
 
     /// Up to `limit` of a user's notifications, the oldest first; after time and id of one that is or was there.
@@ -84,6 +85,13 @@ const LAST: &str = "SELECT create_time FROM notification WHERE user_id = ?1 ORDE
 /// Inserts nothing for a user who is not there: one who was deleted meanwhile takes nothing from the others.
 const INSERT: &str = "INSERT INTO notification (id, user_id, subject, content, code, sender_id, create_time) \
      SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM users WHERE id = ?2";
+/// Codes of what players cause by what they do to others. A program's own are outside of it, whoever it names as their sender.
+const BY_PLAYERS: RangeInclusive<i32> = -999..=-1;
+/// An invite can be made and withdrawn again and again: one player pushes out no more than what is from that player.
+const MAKE_ROOM_OF_SENDER: &str = "DELETE FROM notification \
+     WHERE user_id = ?1 AND sender_id = ?2 AND code BETWEEN -999 AND -1 AND create_time <= \
+     (SELECT create_time FROM notification WHERE user_id = ?1 AND sender_id = ?2 AND code BETWEEN -999 AND -1 \
+      ORDER BY create_time DESC LIMIT 1 OFFSET ?3)";
 const MAKE_ROOM: &str = "DELETE FROM notification WHERE user_id = ?1 AND create_time <= \
      (SELECT create_time FROM notification WHERE user_id = ?1 ORDER BY create_time DESC LIMIT 1 OFFSET ?2)";
 
@@ -92,8 +100,9 @@ pub(super) fn put(
     tx: &Transaction<'_>,
     new: Vec<NewNotification>,
     now: i64,
-    most: usize,
+    limits: Limits,
 ) -> Result<Vec<Notification>, StoreError> {
+    let bound = |most: usize| i64::try_from(most).unwrap_or(i64::MAX);
     let mut kept = Vec::with_capacity(new.len());
     for new in new {
         let user = db::key(&new.user_id);
@@ -102,7 +111,10 @@ pub(super) fn put(
         let (id, sender) = (db::key(&new.id), db::key(&new.sender_id));
         let values = params![id, user, new.subject, new.content, new.code, sender, create_time];
         if db::run(tx, INSERT, values)? == 1 {
-            db::run(tx, MAKE_ROOM, params![user, i64::try_from(most).unwrap_or(i64::MAX)])?;
+            if !new.sender_id.is_nil() && BY_PLAYERS.contains(&new.code) {
+                db::run(tx, MAKE_ROOM_OF_SENDER, params![user, sender, bound(limits.notifications_per_sender)])?;
+            }
+            db::run(tx, MAKE_ROOM, params![user, bound(limits.notifications_per_user)])?;
             kept.push(Notification { new, create_time });
         }
     }
@@ -124,10 +136,7 @@ fn notification_of(row: &Row<'_>) -> Result<Notification, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{
-        Limits,
-        tests::{Fresh, custom},
-    };
+    use crate::store::tests::{Fresh, custom};
 
     const BEGINNING: (i64, Uuid) = (i64::MIN, Uuid::nil());
 
@@ -173,6 +182,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_one_player_causes_makes_room_for_more_of_the_same_player_alone() {
+        let fresh = Fresh::new();
+        let limits = Limits { notifications_per_user: 9, notifications_per_sender: 2, ..Limits::default() };
+        let store = fresh.store.clone().with_limits(limits);
+        let user = fresh.user(custom("id-first")).await;
+        let [pest, friend] = [fresh.entropy.uuid(), fresh.entropy.uuid()];
+        let by = |sender_id, code, subject: &str| NewNotification { sender_id, code, ..to(&fresh, user, subject) };
+        let all = vec![
+            by(friend, -2, "f1"),
+            by(pest, 7, "the game's"),
+            by(pest, -1_000, "a program's"),
+            by(pest, -2, "p1"),
+            by(pest, -9, "p2"),
+            by(Uuid::nil(), -2, "s1"),
+            by(Uuid::nil(), -2, "s2"),
+            by(Uuid::nil(), -2, "s3"),
+        ];
+        store.put_notifications(all).await.unwrap();
+        for (code, subject) in [(-2, "p3"), (-9, "p4"), (-2, "p5")] {
+            store.put_notifications(vec![by(pest, code, subject)]).await.unwrap();
+        }
+        let kept = store.notifications(user, BEGINNING, 100).unwrap();
+        assert_eq!(subjects(&kept), ["f1", "the game's", "a program's", "s1", "s2", "s3", "p4", "p5"]);
+    }
+
+    #[tokio::test]
     async fn only_the_users_own_are_deleted() {
         let fresh = Fresh::new();
         let (user, other) = (fresh.user(custom("id-first")).await, fresh.user(custom("id-other")).await);
@@ -209,9 +244,11 @@ mod tests {
     #[tokio::test]
     async fn listing_and_making_room_use_the_index() {
         let fresh = Fresh::new();
-        for sql in [SELECT, DELETE, LAST, MAKE_ROOM] {
+        for sql in [SELECT, DELETE, LAST, MAKE_ROOM, MAKE_ROOM_OF_SENDER] {
             let plan = fresh.plan(sql);
             assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
+        let plan = fresh.plan(MAKE_ROOM_OF_SENDER);
+        assert_eq!(plan.matches("notification_by_players_idx").count(), 2, "{plan}");
     }
 }

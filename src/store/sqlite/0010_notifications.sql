@@ -10,3 +10,6 @@ CREATE TABLE notification (
     create_time INTEGER NOT NULL,
     PRIMARY KEY (user_id, create_time, id)
 ) STRICT;
+
+-- Ours: what one player has caused is counted at every invite.
+CREATE INDEX notification_by_players_idx ON notification (user_id, sender_id, create_time) WHERE code BETWEEN -999 AND -1;
