@@ -61,6 +61,46 @@ fn tests_that_are_named_exist() {
     }
 }
 
+/// ARCHITECTURE.md names every folder of the source, and every file of tests.
+#[test]
+fn the_map_shows_every_folder_and_every_test_program() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map");
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("a folder of the repository");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut missing = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder).into_iter().filter(|path| path.is_dir()) {
+            if !map.contains(&format!("{}/", name(&path))) {
+                missing.push(format!("{}/", path.display()));
+            }
+            folders.push(path);
+        }
+    }
+    for path in entries(&root().join("tests")).into_iter().filter(|path| path.is_file()) {
+        let name = name(&path);
+        if name.ends_with(".rs") && ![format!("`{name}`"), format!("`tests/{name}`")].iter().any(|it| map.contains(it))
+        {
+            missing.push(path.display().to_string());
+        }
+    }
+    assert!(missing.is_empty(), "not in ARCHITECTURE.md:\n{}", missing.join("\n"));
+}
+
+/// docs/README.md leads to every page.
+#[test]
+fn every_page_of_the_manual_is_in_its_index() {
+    let index = fs::read_to_string(root().join("docs/README.md")).expect("the index");
+    for entry in fs::read_dir(root().join("docs")).expect("the folder of pages") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let is_page = name.ends_with(".md") && name != "README.md";
+        assert!(!is_page || index.contains(&format!("({name})")), "{name} is not in docs/README.md");
+    }
+}
+
 #[test]
 fn links_are_found_and_code_is_not() {
     let text = "see [a](b.md#part) and ![c](d.png)\n```\n[not](this)\n```\n`[nor](that)` but [e](../f/)";

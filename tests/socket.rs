@@ -79,21 +79,6 @@ async fn an_unknown_function_is_an_error_envelope() {
     assert_eq!(answer, json!({ "cid": "2", "error": { "code": 3, "message": "RPC ID must be set" } }));
 }
 
-#[tokio::test]
-async fn what_is_not_served_yet_is_answered_and_the_socket_stays() {
-    let server = TestServer::start().await;
-    let mut a = server.player("player-a").await;
-    for request in ["channel_join", "matchmaker_add", "status_follow", "party_create", "party_data_send"] {
-        let answer = a.ask(json!({ "cid": "1", request: {} })).await;
-        assert_eq!(
-            answer,
-            json!({ "cid": "1", "error": { "message": "This message is not served yet." } }),
-            "{request}"
-        );
-    }
-    assert_eq!(a.ask(json!({ "cid": "2", "ping": {} })).await, json!({ "cid": "2", "pong": {} }));
-}
-
 /// What follows a frame that closes the socket: perhaps an error envelope, then the close frame.
 async fn closes(server: &TestServer, frame: Message) -> (Vec<Value>, (u16, String)) {
     let mut socket = server.player("player-a").await;

@@ -142,9 +142,8 @@ pub fn get(
     session_id: &str,
 ) -> Result<Option<PresenceMeta>, Error> {
     let (key, user_id, session_id) = (stream.key()?, user(user_id)?, session_of(session_id)?);
-    let members = services.realtime.streams().members(&key);
-    let is_asked_for = |member: &Member| member.session.id() == session_id && member.session.user_id() == user_id;
-    Ok(members.into_iter().find(is_asked_for).map(|member| member.meta))
+    let session = find(services, &key, user_id, session_id);
+    Ok(session.and_then(|session| services.realtime.streams().place_of(&key, &session)))
 }
 
 /// How many are in a stream, hidden ones included.

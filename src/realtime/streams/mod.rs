@@ -299,6 +299,13 @@ impl Streams {
         session.held().lock().find(key).is_some()
     }
 
+    /// How `session` is in the stream; `None` if it is not.
+    pub fn place_of(&self, key: &StreamKey, session: &Session) -> Option<PresenceMeta> {
+        let stream = session.held().lock().find(key).cloned()?;
+        let members = stream.members.lock();
+        members.position(session).map(|index| members.list[index].meta.clone())
+    }
+
     /// The streams of one kind that `session` is in.
     pub fn of_session(&self, session: &Session, mode: Mode) -> Vec<StreamKey> {
         session.held().lock().of_mode(mode).map(|stream| stream.key.clone()).collect()
