@@ -16,14 +16,14 @@ async function player(name) {
   return socket;
 }
 
-const [ann, bob] = [await player("ann"), await player("bob")];
-bob.onmatchdata = (data) => {
-  console.log(`bob hears from ${data.presence.username}: ${new TextDecoder().decode(data.data)}`);
-  ann.disconnect();
-  bob.disconnect();
+const [cleo, dan] = [await player("cleo"), await player("dan")];
+dan.onmatchdata = (data) => {
+  console.log(`dan hears from ${data.presence.username}: ${new TextDecoder().decode(data.data)}`);
+  cleo.disconnect();
+  dan.disconnect();
   process.exit(); // the SDK's own timers would keep the process for a while
 };
-const match = await ann.createMatch();
-const joined = await bob.joinMatch(match.match_id);
-console.log(`bob meets ${joined.presences.map((presence) => presence.username)}`);
-await ann.sendMatchState(match.match_id, 1, "hello");
+const match = await cleo.createMatch();
+const joined = await dan.joinMatch(match.match_id);
+console.log(`dan meets ${joined.presences.map((presence) => presence.username)}`);
+await cleo.sendMatchState(match.match_id, 1, "hello");

@@ -6,5 +6,5 @@ import { promisify } from "node:util";
 test("the README's first session runs as it stands there", async () => {
   const script = new URL("first-match.mjs", import.meta.url).pathname;
   const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 20_000 });
-  assert.equal(stdout, "bob meets ann\nbob hears from ann: hello\n");
+  assert.equal(stdout, "dan meets cleo\ndan hears from cleo: hello\n");
 });
