@@ -5,12 +5,12 @@
 use kizuna::{
     features::matchmaker::{Counts, Draft, Entry, OfParty, Pool, Properties, Rules, Ticket, TicketLimits, Watch},
     identity::Tenant,
+    search::Expressions,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
 
-const RULES: Rules = Rules { max_intervals: 2, mutual: false, largest: 256, looks: 10_000_000 };
-const LIMITS: TicketLimits = TicketLimits { query_bytes: 2_048, properties: 64 };
+const RULES: Rules = Rules { max_intervals: 2, mutual: false, largest: 256, steps: 1_000_000_000 };
 
 /// One ticket of a shape, by its place in line.
 type Make = fn(u64) -> Plan;
@@ -45,6 +45,17 @@ fn ranged(order: u64, counts: (u32, u32, u32), width: f64) -> Plan {
     let (low, high) = (own.rank - width, own.rank + width);
     let query = format!("+properties.mode:{} +properties.rank:>={} +properties.rank:<={high}", own.mode, low.max(0.0));
     Plan { query, ..own }
+}
+
+/// Every name is different, and every query has to be compared with all of them, in vain.
+fn hostile(order: u64) -> Plan {
+    let query = match order % 4 {
+        0 => format!("+properties.mode:*x{order}*"),
+        1 => format!("+properties.mode:/.*x{}/", order % 1_000),
+        2 => format!("+properties.mode:{order}zzzzzz~2"),
+        _ => format!("+properties.mode:/(p|pl|pla|play|x{}){{40}}.*/", order % 500),
+    };
+    Plan { mode: format!("player{order:06}"), ..plan(order, (2, 2, 1), query) }
 }
 
 const SHAPES: &[Shape] = &[
@@ -86,6 +97,7 @@ const SHAPES: &[Shape] = &[
         rules: Rules { mutual: true, ..RULES },
         make: |order| plan(order, (2, 2, 1), format!("+created_at:>={}", (order + 1) * 1_000)),
     },
+    Shape { name: "hostile: patterns over names that all differ", rules: RULES, make: hostile },
     Shape { name: "two to two hundred, ranked", rules: RULES, make: |order| ranged(order, (2, 200, 1), 100.0) },
     Shape {
         name: "parties of one to three for five, ranked",
@@ -104,7 +116,7 @@ impl Plan {
         Self { users, ..self }
     }
 
-    fn ticket(self, order: u64) -> Arc<Ticket> {
+    fn ticket(self, order: u64, limits: &TicketLimits) -> Arc<Ticket> {
         let entry = |user: u64| {
             let id = Uuid::from_u128(u128::from(order) << 32 | u128::from(user));
             Entry { session_id: id, user_id: id, username: String::new() }
@@ -124,7 +136,7 @@ impl Plan {
             },
         };
         let id = Uuid::from_u128(u128::from(order) << 64);
-        let ticket = Ticket::new(id, order as i64, draft, LIMITS).expect("a good ticket");
+        let ticket = Ticket::new(id, order as i64, draft, limits).expect("a good ticket");
         Arc::new(ticket.with_order(order))
     }
 }
@@ -133,7 +145,7 @@ fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     println!(
         "{:48} {:>8} {:>9} {:>9} {:>9} {:>8} {:>10} {:>5}",
-        "shape", "tickets", "taken in", "pass 1", "pass 2", "matches", "looks", "cut"
+        "shape", "tickets", "taken in", "pass 1", "pass 2", "matches", "steps", "cut"
     );
     for shape in SHAPES {
         for number in [10_000, 100_000] {
@@ -146,16 +158,17 @@ fn main() {
 }
 
 fn run(shape: &Shape, number: u64) {
-    let tickets: Vec<_> = (1..=number).map(|order| (shape.make)(order).ticket(order)).collect();
+    let limits = TicketLimits { query_bytes: 2_048, properties: 64, expressions: Expressions::at_most(2_000) };
+    let tickets: Vec<_> = (1..=number).map(|order| (shape.make)(order).ticket(order, &limits)).collect();
     let mut pool = Pool::new(shape.rules);
     let taken_in = timed(|| tickets.iter().for_each(|ticket| pool.add(ticket))).0;
     let (first, one) = timed(|| pool.pass(Watch::NEVER));
     let (second, two) = timed(|| pool.pass(Watch::NEVER));
     println!(
-        "{:48} {number:8} {taken_in:8.3}s {first:8.3}s {second:8.3}s {:8} {:10} {:5}",
+        "{:48} {number:8} {taken_in:8.3}s {first:8.3}s {second:8.3}s {:8} {:10} {:6}",
         shape.name,
         one.matches.len() + two.matches.len(),
-        one.looks + two.looks,
+        one.steps + two.steps,
         one.cut_short + two.cut_short,
     );
 }

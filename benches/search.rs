@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
-use kizuna::search::{Document, Filter, Index, Query};
+use kizuna::search::{Document, Filter, Index, Query, Steps};
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -112,7 +112,7 @@ fn run(index: &Index<usize>, name: &str, queries: &[Query], rounds: usize, wante
         let mut hits = 0;
         for round in 0..rounds {
             let mut seen = 0;
-            index.search(&queries[round % queries.len()], &filters, |_, _| {
+            let _ = index.search(&queries[round % queries.len()], &filters, &Steps::unbounded(), |_, _| {
                 seen += 1;
                 if seen == wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
@@ -136,7 +136,7 @@ fn pass(count: usize) {
             }
             searched += 1;
             let mut others = Vec::new();
-            index.search(query, &[Filter::AtLeast("min_count", 2.0)], |found, _| {
+            let _ = index.search(query, &[Filter::AtLeast("min_count", 2.0)], &Steps::unbounded(), |found, _| {
                 others.extend((found != key).then_some(found));
                 if others.len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });

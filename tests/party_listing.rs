@@ -161,3 +161,29 @@ async fn what_a_listing_cannot_read_is_the_callers_fault() {
     assert_eq!(listed(&server, &a.token, &format!("limit=2&open=true&cursor={cursor}")).await.len(), 1);
     assert_eq!(listed(&server, &a.token, "limit=100&cursor=").await.len(), 3, "an empty cursor is none");
 }
+
+#[tokio::test]
+async fn a_query_that_looks_at_too_much_is_told_so() {
+    let server = TestServer::start_with(|config| {
+        config.party.max_per_session = 200;
+        config.party.max_per_user = 200;
+        config.party.max_list_steps = 10_000;
+    })
+    .await;
+    let mut a = Player::start(&server, "a", "json").await;
+    for number in 0..200 {
+        labelled(&mut a, &format!(r#"{{"name":"party{number:04}"}}"#), true, false).await;
+    }
+    let list = async |query: &str| {
+        let bearer = format!("Bearer {}", a.token);
+        server.call("GET", &format!("/v2/party?limit=100&query={query}"), &bearer, Value::Null).await
+    };
+    for query in ["label.name:*x*", "label.name:/.*x.*/", "label.name:partx~2", "-label.name:*x*"] {
+        let (status, body) = list(query).await;
+        assert_eq!((status, &body["code"]), (429, &json!(8)), "{query}: {body}");
+        assert!(text(&body["message"]).starts_with("The query looks at too much."), "{body}");
+    }
+    for query in ["*", "label.name:party0007", "%2Blabel.name:party0007%20label.name:/.*7/"] {
+        assert_eq!(list(query).await.0, 200, "{query}");
+    }
+}

@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{PATIENCE, Socket, TestServer, text};
+use common::{
+    PATIENCE, Socket, TestServer,
+    parties::{Player, leader, leaves},
+    text,
+};
 use futures_util::StreamExt;
 use kizuna::{config::Config, telemetry::KindLabels};
 use kizuna_protocol::{
@@ -185,6 +189,59 @@ async fn a_window_that_is_over_ends_the_session_and_the_others_hear_of_it() {
     assert_eq!(stays.next().await["match_presence_event"]["leaves"], json!([own]));
     let mut back = server.connect(&token, "json").await;
     assert_ne!(back.join_match(&match_id).await["session_id"], own["session_id"]);
+}
+
+/// A party's leader who also waits for a match, alone and with the party, and a member: the party's id.
+async fn party_of(leader: &mut Player, member: &mut Player) -> String {
+    let id = leader.create(true, 4).await;
+    member.enter(&id).await;
+    leader.next().await;
+    let alone = json!({ "min_count": 3, "max_count": 4, "query": "+properties.no:no" });
+    let together = json!({ "party_id": id, "min_count": 3, "max_count": 4, "query": "+properties.no:no" });
+    assert!(leader.ask(json!({ "matchmaker_add": alone })).await["matchmaker_ticket"].is_object());
+    assert!(leader.ask(json!({ "party_matchmaker_add": together })).await["party_matchmaker_ticket"].is_object());
+    assert!(member.next().await["party_matchmaker_ticket"].is_object());
+    id
+}
+
+#[tokio::test]
+async fn a_lost_leader_keeps_party_and_tickets_and_leads_on_when_back() {
+    for format in FORMATS {
+        let server = server().await;
+        let mut leads = Player::start(&server, "leads", format).await;
+        let mut stays = Player::start(&server, "stays", "json").await;
+        let id = party_of(&mut leads, &mut stays).await;
+        let (token, own) = (leads.token.clone(), leads.own.clone());
+        lose(&server, leads.socket).await;
+        let say = json!({ "cid": "1", "party_data_send": { "party_id": id, "op_code": "7" } });
+        assert_eq!(stays.ask(say).await, json!({ "cid": "1" }), "nobody has left");
+        assert_eq!(server.running.services().metrics.matchmaker_tickets.get(), 2, "both tickets still wait");
+        let mut back = Player::resume(&server, &token, format, own).await;
+        assert_eq!(back.next().await["party_data"]["op_code"], "7", "what was said meanwhile");
+        let update = json!({ "cid": "2", "party_update": { "party_id": id, "open": true } });
+        assert!(back.ask(update).await["party_update"].is_object(), "it leads");
+        assert_eq!(back.next().await, json!({ "cid": "2" }));
+        assert!(stays.next().await["party_update"].is_object());
+        back.ask(json!({ "party_leave": { "party_id": id } })).await;
+        assert!(stays.next().await["party_leader"].is_object());
+        assert_eq!(stays.next().await, leaves(&id, &back.own));
+        assert_eq!(server.running.services().metrics.matchmaker_tickets.get(), 1, "the party's ticket is gone with it");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_whose_window_is_over_has_left_the_party_and_the_pool() {
+    let server = server_with(|config| config.realtime.resume_window_ms = 50).await;
+    let mut leads = Player::start(&server, "leads", "json").await;
+    let mut stays = Player::start(&server, "stays", "json").await;
+    let id = party_of(&mut leads, &mut stays).await;
+    let own = leads.own.clone();
+    drop(leads);
+    assert_eq!(stays.next().await, leader(&id, &stays.own));
+    assert_eq!(stays.next().await, leaves(&id, &own));
+    until("its tickets are gone", || server.running.services().metrics.matchmaker_tickets.get() == 0).await;
+    let update = json!({ "cid": "2", "party_update": { "party_id": id, "open": true } });
+    assert!(stays.ask(update).await["party_update"].is_object(), "the other one leads");
 }
 
 #[tokio::test]

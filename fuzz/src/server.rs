@@ -114,7 +114,7 @@ pub fn search_query(data: &[u8]) {
         query.explain(document);
     }
     let mut found = 0;
-    index.search(&query, &[], |key, score| {
+    let _ = index.search(&query, &[], &search::Steps::unbounded(), |key, score| {
         assert_eq!(query.score(&documents[key]), Some(score), "an index and a comparison say the same");
         found += 1;
         ControlFlow::Continue(())

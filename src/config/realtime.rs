@@ -46,6 +46,9 @@ section! {
         max_per_session: usize = 16,
         /// Parties that one user may be in at once, over all sockets.
         max_per_user: usize = 32,
+        /// Steps that one page of `GET /v2/party` may take to be found, as those of the matchmaker's passes; a query that takes more
+        /// is answered 429, code 8.
+        max_list_steps: u64 = 2_000_000,
     }
 }
 
@@ -70,10 +73,14 @@ section! {
         max_properties: usize = 64,
         /// Users of one match; a ticket with a larger max_count wants so many. Each is sent all of them.
         max_users: u32 = 256,
-        /// Tickets that one pass looks at, over all that search; each of these has an equal share, and what one leaves over is for
-        /// those after it. One that has used up its share searches again in the next pass.
-        max_looks: usize = 10_000_000,
-        /// Tickets that one answer to `GET /v2/matchmaker/why` looks at, the oldest first; 0: it is not served.
+        /// Different regular expressions in the queries of all tickets; a ticket with one more is refused. Each may take 200 KB.
+        max_expressions: usize = 2_000,
+        /// Steps of one pass, over all tickets that search; a step looks at 64 tickets at once, or at a few bytes of one. Each ticket
+        /// that searches has an equal share, and what one leaves over is for those after it. One that has used up its share searches
+        /// again in the next pass.
+        max_steps: u64 = 1_000_000_000,
+        /// Tickets that one answer to `GET /v2/matchmaker/why` looks at, the oldest first; 0: it is not served. It takes a hundredth of
+        /// max_steps at most, and looks at fewer if those are used up.
         max_why: usize = 10_000,
     }
 }
@@ -129,6 +136,8 @@ section! {
         parties_per_user_per_min: u32 = 1_200,
         /// The same by one address.
         parties_per_address_per_min: u32 = 0,
+        /// Questions a minute of one user to `GET /v2/matchmaker/why`.
+        explanations_per_user_per_min: u32 = 30,
         /// Seconds' or minutes' worth that may come at once before a rate holds.
         burst: u32 = 2,
         /// Refusals a second that one socket is answered; who goes on beyond it is closed with 4429. 0: nobody is.

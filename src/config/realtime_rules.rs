@@ -22,7 +22,7 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         (matchmaker.max_pool, "matchmaker.max_pool"),
         (matchmaker.max_query_bytes, "matchmaker.max_query_bytes"),
         (matchmaker.max_properties, "matchmaker.max_properties"),
-        (matchmaker.max_looks, "matchmaker.max_looks"),
+        (matchmaker.max_expressions, "matchmaker.max_expressions"),
         (notification.max_per_user, "notification.max_per_user"),
         (notification.max_per_sender, "notification.max_per_sender"),
         (friend.max_per_user, "friend.max_per_user"),
@@ -43,6 +43,8 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
         "true only with realtime.resume_window_ms above 0: what is taken up has to wait for its players",
     )?;
     check((1..=86_400).contains(&matchmaker.interval_sec), "matchmaker.interval_sec", "1 to 86400")?;
+    check(matchmaker.max_steps >= 10_000, "matchmaker.max_steps", "10000 or more")?;
+    check(party.max_list_steps >= 10_000, "party.max_list_steps", "10000 or more")?;
     check(matchmaker.max_intervals >= 1, "matchmaker.max_intervals", "1 or more")?;
     check((2..=4_096).contains(&matchmaker.max_users), "matchmaker.max_users", "2 to 4096")?;
     check(limits.burst >= 1, "limits.burst", "1 or more")

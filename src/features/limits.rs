@@ -5,11 +5,15 @@ use super::{Client, Services, rules};
 use crate::{
     clock::Clock,
     config::Config,
+    error::Error,
     rate::{Buckets, Rate, Refused},
     realtime::Session,
     telemetry::KindLabels,
 };
-use kizuna_protocol::{code::RealtimeCode, realtime::envelope::Message as Body};
+use kizuna_protocol::{
+    code::{Code, RealtimeCode},
+    realtime::envelope::Message as Body,
+};
 use std::{net::IpAddr, sync::Arc};
 use uuid::Uuid;
 
@@ -20,7 +24,7 @@ pub struct Limits(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     /// In the order of [`What`].
-    rates: [Rates; 4],
+    rates: [Rates; 5],
     /// Refusals that one session is answered before it is closed.
     refusals: Rate,
     used: Buckets<(What, Who)>,
@@ -48,6 +52,8 @@ enum What {
     Joins,
     Tickets,
     Parties,
+    /// Not messages, but calls: why a ticket waits.
+    Explanations,
 }
 
 impl What {
@@ -67,6 +73,7 @@ impl What {
             Self::Joins => "joins",
             Self::Tickets => "tickets",
             Self::Parties => "parties",
+            Self::Explanations => "questions",
         }
     }
 }
@@ -123,6 +130,7 @@ impl Limits {
                 user: per_min(limits.parties_per_user_per_min),
                 address: per_min(limits.parties_per_address_per_min),
             },
+            Rates { session: per_min(0), user: per_min(limits.explanations_per_user_per_min), address: per_min(0) },
         ];
         let refusals = per_sec(limits.refusals_per_session_per_sec);
         Self(Arc::new(Inner { rates, refusals, used: Buckets::new(limits.max_remembered), clock }))
@@ -164,6 +172,20 @@ impl Limits {
             Ok(()) | Err(Refused::NoRoom) => Ok(()),
             Err(Refused::Wait(seconds)) => Err(seconds),
         }
+    }
+
+    /// Takes one question why a ticket waits from what a user may ask.
+    ///
+    /// # Errors
+    /// 429, with the seconds to wait.
+    pub(super) fn take_explanation(&self, services: &Services, user: Uuid) -> Result<(), Error> {
+        let what = What::Explanations;
+        let taken = self.take_of(what, Who::User(user), self.rates(what).user, self.0.clock.unix_micros());
+        taken.map_err(|seconds| {
+            services.metrics.rate_limited.get_or_create(&KindLabels { kind: kind(what, "user") }).inc();
+            let text = format!("Too many {} from this user. Try again in {seconds} seconds.", what.name());
+            Error::new(Code::ResourceExhausted, text)
+        })
     }
 
     fn rates(&self, what: What) -> Rates {
@@ -208,5 +230,6 @@ fn kind(what: What, whose: &str) -> &'static str {
         (What::Parties, "session") => "parties per session",
         (What::Parties, "user") => "parties per user",
         (What::Parties, _) => "parties per address",
+        (What::Explanations, _) => "explanations per user",
     }
 }

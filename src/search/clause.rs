@@ -4,9 +4,13 @@ use super::{
     document::{Document, Value},
     fuzzy::{self, distance},
     regular::Regular,
+    steps::{Steps, TERM},
     wildcard::Wildcard,
 };
-use std::ops::{Bound, RangeBounds};
+use std::{
+    ops::{Bound, RangeBounds},
+    sync::Arc,
+};
 
 /// How a clause counts (spec/matchmaker.md 8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +50,20 @@ pub(super) enum Test {
     /// Nanoseconds since 1970.
     Dates(Interval<i128>),
     Wildcard(Wildcard),
-    Regular(Regular),
+    Regular(Arc<Regular>),
     /// A term at most so many steps away.
     Fuzzy(Box<str>, usize),
 }
 
 impl Clause {
-    /// What `document` earns by this clause; none if it does not match.
-    pub(super) fn score(&self, document: &Document) -> Option<f64> {
+    /// What `document` earns by this clause; none if it does not match. It is judged to the end, also if `steps` are used up by it.
+    pub(super) fn score(&self, document: &Document, steps: &Steps) -> Option<f64> {
+        steps.take_each(1 + document.fields().len());
         let field = self.field.as_deref()?;
-        let factors = document.values(field).filter_map(|value| self.test.factor(value));
+        let factors = document.values(field).filter_map(|value| {
+            steps.take(self.test.steps(value));
+            self.test.factor(value)
+        });
         factors.max_by(f64::total_cmp).map(|factor| self.score * factor)
     }
 }
@@ -67,6 +75,25 @@ impl Test {
             Value::Term(term) => self.factor_of_term(term),
             Value::Number(number) => self.takes_number(*number).then_some(1.0),
             Value::Date(date) => self.takes_date(*date).then_some(1.0),
+        }
+    }
+
+    /// What judging `value` costs.
+    fn steps(&self, value: &Value) -> u64 {
+        match value {
+            Value::Term(term) => self.steps_of_term(term),
+            Value::Number(_) | Value::Date(_) => 1,
+        }
+    }
+
+    /// What [`Test::factor_of_term`] costs at most.
+    pub(super) fn steps_of_term(&self, term: &str) -> u64 {
+        match self {
+            Self::Never | Self::Numbers(_) | Self::Dates(_) => 1,
+            Self::Term(_) | Self::Number(..) => 2,
+            Self::Wildcard(wildcard) => TERM + wildcard.steps(term),
+            Self::Regular(regular) => TERM + regular.steps(term),
+            Self::Fuzzy(wanted, _) => TERM + 4 * (wanted.len() + term.len()) as u64,
         }
     }
 

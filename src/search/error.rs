@@ -40,6 +40,9 @@ pub enum QueryFault {
     /// A date that is not RFC 3339.
     #[error("invalid date, expected RFC 3339")]
     Date,
+    /// A regular expression of which queries that are held have too many different ones already.
+    #[error("too many regular expressions are held")]
+    Expressions,
 }
 
 impl QueryFault {

@@ -3,6 +3,7 @@
 use super::{
     clause::{Clause, Occurrence, Test},
     document::{Document, Value},
+    steps::Steps,
 };
 
 /// Values shown of one field, and characters of one value: an explanation is for reading.
@@ -36,7 +37,7 @@ pub(super) fn verdict(clause: &Clause, document: &Document) -> Verdict {
     Verdict {
         clause: clause.text.to_string(),
         occurrence: clause.occurrence,
-        is_match: clause.score(document).is_some(),
+        is_match: clause.score(document, &Steps::unbounded()).is_some(),
         found,
         note,
     }

@@ -3,7 +3,8 @@
 //! A [`Query`] is a list of clauses (spec/matchmaker.md 8), a [`Document`] what a ticket, a party or a match says of itself
 //! (spec/matchmaker.md 7). [`Query::score`] judges one document; an [`Index`] finds the best of many.
 //!
-//! Nothing here recurses, and nothing takes longer than the product of the lengths of query and document.
+//! Nothing here recurses, and judging a document takes no longer than the product of the lengths of query and document. What a search
+//! over many costs is counted in [`Steps`], and ends it when they are used up.
 
 mod clause;
 mod date;
@@ -16,6 +17,7 @@ mod lexer;
 mod parser;
 mod query;
 mod regular;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod wildcard;
@@ -26,3 +28,5 @@ pub use error::{QueryError, QueryFault};
 pub use explain::Verdict;
 pub use index::Index;
 pub use query::{Filter, Query};
+pub use regular::Expressions;
+pub use steps::{Reach, Steps};

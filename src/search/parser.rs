@@ -6,15 +6,15 @@ use super::{
     error::{QueryError, QueryFault},
     fuzzy,
     lexer::{Kind, Token, tokens},
-    regular::Regular,
+    regular::{Expressions, Regular},
     wildcard::Wildcard,
 };
-use std::ops::Bound;
+use std::{ops::Bound, sync::Arc};
 
 /// A boost and what it makes of a score stay below this, so that no sum of scores leaves the range of a number.
 const MOST_SCORE: f64 = 1e300;
 
-/// Regular expressions of one query: each takes memory as long as the query is held.
+/// Regular expressions of one query: each takes memory while the query is held.
 const MOST_EXPRESSIONS: usize = 8;
 
 /// What a query says.
@@ -24,16 +24,16 @@ pub(super) struct Parsed {
     pub(super) fault: Option<String>,
 }
 
-/// Reads `query`, which is neither empty nor `*`.
+/// Reads `query`, which is neither empty nor `*`. Its regular expressions are those of `shared`, if there are any.
 ///
 /// # Errors
-/// It is no query.
-pub(super) fn parse(query: &str) -> Result<Parsed, QueryError> {
+/// It is no query, or `shared` has no room for its expressions.
+pub(super) fn parse(query: &str, shared: Option<&Expressions>) -> Result<Parsed, QueryError> {
     let tokens = tokens(query)?;
     if tokens.is_empty() {
         return Err(QueryFault::Empty.at(0));
     }
-    let mut parser = Parser { query, tokens: &tokens, fault: None, expressions: 0 };
+    let mut parser = Parser { query, tokens: &tokens, fault: None, expressions: 0, shared };
     let mut clauses = Vec::new();
     while !parser.tokens.is_empty() {
         clauses.push(parser.clause()?);
@@ -49,6 +49,7 @@ struct Parser<'a> {
     fault: Option<String>,
     /// Regular expressions so far.
     expressions: usize,
+    shared: Option<&'a Expressions>,
 }
 
 /// What a clause asks, and of what.
@@ -113,17 +114,21 @@ impl<'a> Parser<'a> {
             return Err(QueryFault::Slash.at(at));
         }
         if let Some(pattern) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-            return Ok(self.regular(pattern));
+            return self.regular(pattern, at);
         }
         Ok(Wildcard::new(text).map_or_else(|| Test::Term(text.into()), Test::Wildcard))
     }
 
-    fn regular(&mut self, pattern: &str) -> Test {
+    fn regular(&mut self, pattern: &str, at: usize) -> Result<Test, QueryError> {
         self.expressions += 1;
         if self.expressions > MOST_EXPRESSIONS {
-            return self.cannot_search(format!("more than {MOST_EXPRESSIONS} regular expressions"));
+            return Ok(self.cannot_search(format!("more than {MOST_EXPRESSIONS} regular expressions")));
         }
-        Regular::new(pattern).map_or_else(|fault| self.cannot_search(fault), Test::Regular)
+        let expression = match self.shared {
+            Some(shared) => shared.get(pattern).ok_or_else(|| QueryFault::Expressions.at(at))?,
+            None => Regular::new(pattern).map(Arc::new),
+        };
+        Ok(expression.map_or_else(|fault| self.cannot_search(fault), Test::Regular))
     }
 
     fn fuzzy(&mut self, text: &str, steps: &str, at: usize) -> Result<Test, QueryError> {

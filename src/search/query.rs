@@ -6,6 +6,8 @@ use super::{
     error::QueryError,
     explain::{self, Verdict},
     parser::{Parsed, parse},
+    regular::Expressions,
+    steps::Steps,
 };
 
 /// What a ticket or a caller asks for (spec/matchmaker.md 8).
@@ -34,10 +36,22 @@ impl Query {
     /// It is no query: what is wrong, and where. An invalid regular expression or too great a fuzziness is not found here but by
     /// [`Query::search_fault`].
     pub fn parse(text: &str) -> Result<Self, QueryError> {
+        Self::read(text, None)
+    }
+
+    /// The same for a query that is held for long: it shares its regular expressions with others that have the same.
+    ///
+    /// # Errors
+    /// It is no query, or has an expression of which `expressions` has no room for another.
+    pub fn parse_to_hold(text: &str, expressions: &Expressions) -> Result<Self, QueryError> {
+        Self::read(text, Some(expressions))
+    }
+
+    fn read(text: &str, expressions: Option<&Expressions>) -> Result<Self, QueryError> {
         if text.is_empty() || text == "*" {
             return Ok(Self::default());
         }
-        let Parsed { clauses, fault } = parse(text)?;
+        let Parsed { clauses, fault } = parse(text, expressions)?;
         Ok(Self { clauses, fault: fault.map(Into::into) })
     }
 
@@ -49,12 +63,17 @@ impl Query {
     /// How well `document` fits; none if it does not match. All musts, no must-not and, without a must, one should have to match
     /// (spec/matchmaker.md 8.4); the score is the sum of what musts and shoulds are worth (8.5).
     pub fn score(&self, document: &Document) -> Option<f64> {
+        self.score_within(document, &Steps::unbounded())
+    }
+
+    /// The same, taking from `steps` what it costs. It is judged to the end, also if they are used up by it.
+    pub fn score_within(&self, document: &Document, steps: &Steps) -> Option<f64> {
         if self.fault.is_some() {
             return None;
         }
         let (mut score, mut is_found) = (0.0, false);
         for clause in &self.clauses {
-            match (clause.occurrence, clause.score(document)) {
+            match (clause.occurrence, clause.score(document, steps)) {
                 (Occurrence::Must, None) | (Occurrence::MustNot, Some(_)) => return None,
                 (Occurrence::Must | Occurrence::Should, Some(more)) => {
                     score += more;

@@ -1,10 +1,22 @@
 //! Regular expressions of queries: Go's syntax (RE2), in the words of the `regex` crate, which takes linear time as well.
 
+use parking_lot::Mutex;
 use regex::RegexBuilder;
-use std::{fmt, iter::Peekable, str::Chars};
+use std::{
+    collections::HashMap,
+    fmt,
+    iter::Peekable,
+    str::Chars,
+    sync::{Arc, Weak},
+};
 
-/// Bytes that one compiled expression may take, and as much again for its cache.
+/// Bytes that one compiled expression may take, and as much again for each cache of one that is in use.
 const SIZE_LIMIT: usize = 32 << 10;
+
+/// Bytes up to which an expression is small: one that is not may look at many of its states for each byte of a text.
+const SMALL: usize = 4 << 10;
+const STEPS_A_BYTE: u64 = 1;
+const STEPS_A_BYTE_OF_LARGE: u64 = 256;
 
 /// What never matches: anchors, because expressions are matched with whole terms, one by one (spec/matchmaker.md 8.3).
 const NEVER: &str = r"[^\x00-\x{10FFFF}]";
@@ -14,6 +26,7 @@ const NEVER: &str = r"[^\x00-\x{10FFFF}]";
 pub(super) struct Regular {
     pattern: Box<str>,
     compiled: regex::Regex,
+    steps_a_byte: u64,
 }
 
 impl Regular {
@@ -23,13 +36,21 @@ impl Regular {
     /// What is wrong with it, or that it is too large.
     pub(super) fn new(pattern: &str) -> Result<Self, String> {
         let translated = translate(pattern)?;
-        let compiled = RegexBuilder::new(&format!(r"\A(?:{translated})\z"))
-            .size_limit(SIZE_LIMIT)
-            .dfa_size_limit(SIZE_LIMIT)
-            .nest_limit(64)
-            .build()
-            .map_err(|error| reason(&error))?;
-        Ok(Self { pattern: pattern.into(), compiled })
+        let build = |most: usize| {
+            let mut builder = RegexBuilder::new(&format!(r"\A(?:{translated})\z"));
+            builder.size_limit(most).dfa_size_limit(SIZE_LIMIT).nest_limit(64).build()
+        };
+        let (compiled, steps_a_byte) = match build(SMALL) {
+            Err(regex::Error::CompiledTooBig(_)) => (build(SIZE_LIMIT), STEPS_A_BYTE_OF_LARGE),
+            built => (built, STEPS_A_BYTE),
+        };
+        let compiled = compiled.map_err(|error| reason(&error))?;
+        Ok(Self { pattern: pattern.into(), compiled, steps_a_byte })
+    }
+
+    /// What [`Regular::matches`] costs at most.
+    pub(super) fn steps(&self, term: &str) -> u64 {
+        self.steps_a_byte.saturating_mul(term.len() as u64)
     }
 
     /// Whether the whole of `term` fits.
@@ -41,6 +62,49 @@ impl Regular {
 impl fmt::Debug for Regular {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.pattern, out)
+    }
+}
+
+/// The regular expressions of all queries that are held for long. The same one is compiled once, whoever asks with it, and stays as long
+/// as a query has it. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Expressions(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    most: usize,
+    /// By pattern. Guards the list alone: what is compiled is compiled outside.
+    held: Mutex<HashMap<Box<str>, Weak<Regular>>>,
+}
+
+impl Expressions {
+    /// None yet; at most so many different ones are held at once.
+    pub fn at_most(most: usize) -> Self {
+        Self(Arc::new(Shared { most, held: Mutex::default() }))
+    }
+
+    /// The expression of this pattern, or what is wrong with it; none if there is no room for another.
+    pub(super) fn get(&self, pattern: &str) -> Option<Result<Arc<Regular>, String>> {
+        if let Some(regular) = self.0.held.lock().get(pattern).and_then(Weak::upgrade) {
+            return Some(Ok(regular));
+        }
+        let regular = match Regular::new(pattern) {
+            Ok(regular) => Arc::new(regular),
+            Err(fault) => return Some(Err(fault)),
+        };
+        let mut held = self.0.held.lock();
+        if held.len() >= self.0.most {
+            held.retain(|_, regular| regular.strong_count() > 0);
+        }
+        // Somebody may have been faster.
+        if let Some(regular) = held.get(pattern).and_then(Weak::upgrade) {
+            return Some(Ok(regular));
+        }
+        if held.len() >= self.0.most {
+            return None;
+        }
+        held.insert(pattern.into(), Arc::downgrade(&regular));
+        Some(Ok(regular))
     }
 }
 
@@ -240,6 +304,28 @@ mod tests {
             let fault = Regular::new(pattern).expect_err(pattern);
             assert!(fault.starts_with("invalid regular expression: ") && !fault.contains('\n'), "{fault}");
         }
+    }
+
+    #[test]
+    fn equal_expressions_of_held_queries_are_one_and_different_ones_are_counted() {
+        let expressions = Expressions::at_most(2);
+        let get = |pattern: &str| expressions.get(pattern).map(|regular| regular.expect("it compiles"));
+        let (one, again) = (get("a+").expect("room"), get("a+").expect("room"));
+        assert!(Arc::ptr_eq(&one, &again));
+        let other = get("b+").expect("room");
+        assert!(get("c+").is_none());
+        assert!(matches!(expressions.get("("), Some(Err(_))), "what does not compile takes no room");
+        drop(other);
+        assert!(get("c+").is_some(), "nobody has the other one any more");
+        drop((one, again));
+        assert!(get("d+").is_some());
+    }
+
+    #[test]
+    fn a_large_expression_costs_more_for_each_byte() {
+        let steps = |pattern: &str| Regular::new(pattern).expect("it compiles").steps("0123456789");
+        assert_eq!(steps("(eu|us)-[a-z]+[0-9]*"), 10);
+        assert_eq!(steps("(a|ab|abc){40}"), 2_560);
     }
 
     #[test]

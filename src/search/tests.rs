@@ -366,14 +366,14 @@ fn labels_are_found_as_observed() {
         ("*", "EDCBA"),
     ] {
         let mut found = String::new();
-        index.search_newest_first(&query(text), &[], |key, _| {
+        let _ = index.search_newest_first(&query(text), &[], &Steps::unbounded(), |key, _| {
             found.push(key);
             ControlFlow::Continue(())
         });
         assert_eq!(found, expected, "{text}");
     }
     let mut first = None;
-    index.search_newest_first(&query("label.mode:x~1"), &[], |key, _| {
+    let _ = index.search_newest_first(&query("label.mode:x~1"), &[], &Steps::unbounded(), |key, _| {
         first.get_or_insert(key);
         ControlFlow::Continue(())
     });
@@ -387,7 +387,7 @@ fn tickets_rank_as_observed() {
     index.insert(2, Document::new().number("properties.a", 10.0));
     let order = |text: &str| {
         let mut keys = Vec::new();
-        index.search(&query(text), &[], |key, _| {
+        let _ = index.search(&query(text), &[], &Steps::unbounded(), |key, _| {
             keys.push(key);
             ControlFlow::Continue(())
         });

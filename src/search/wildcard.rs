@@ -25,6 +25,11 @@ impl Wildcard {
         self.pattern.split(['*', '?']).next().unwrap_or_default()
     }
 
+    /// What [`Wildcard::matches`] costs at most.
+    pub(super) fn steps(&self, term: &str) -> u64 {
+        self.pattern.len().saturating_mul(term.len()).min(MOST_STEPS) as u64
+    }
+
     /// Whether the whole of `term` fits.
     pub(super) fn matches(&self, term: &str) -> bool {
         let (mut pattern, mut rest) = (self.pattern.chars(), term.chars());

@@ -32,6 +32,13 @@ impl Player {
         player
     }
 
+    /// A player who comes back, known already.
+    pub async fn resume(server: &TestServer, token: &str, format: &str, own: Value) -> Self {
+        let socket = server.connect(token, format).await;
+        let format = Format::from_query(format).expect("a format");
+        Self { socket, format, own, token: token.to_owned() }
+    }
+
     /// The own presence, as a match shows it.
     pub async fn whoami(&mut self) -> Value {
         let answer = self.ask(json!({ "match_create": {} })).await;

@@ -4,6 +4,7 @@ use super::{
     subset::Sums,
     ticket::{Counts, Ticket},
 };
+use crate::search::Steps;
 use std::{collections::HashSet, sync::Arc};
 use uuid::Uuid;
 
@@ -113,10 +114,12 @@ impl<'t> Groups<'t> {
     }
 
     /// The largest match that the groups allow, once the searcher no longer insists; of equal ones, that of the group opened first.
-    pub(super) fn best(&self) -> Option<Vec<Arc<Ticket>>> {
+    pub(super) fn best(&self, steps: &Steps) -> Option<Vec<Arc<Ticket>>> {
         let mut best: Option<(u32, Vec<Arc<Ticket>>)> = None;
         for group in &self.groups {
             let least = best.as_ref().map_or(0, |(users, _)| *users);
+            // At worst every number of users is tried with every ticket.
+            steps.take(u64::from(group.users) * group.tickets.len() as u64 / 4);
             if group.users > least
                 && let Some(found) = self.settle(group, least)
             {

@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     identity::Tenant,
     realtime::{Delivery, Session},
+    search::Expressions,
     telemetry::Metrics,
 };
 use kizuna_protocol::{
@@ -73,11 +74,15 @@ impl Matchmaker {
             max_intervals: settings.max_intervals,
             mutual: settings.rev_precision,
             largest: settings.max_users,
-            looks: settings.max_looks,
+            steps: settings.max_steps,
         };
         let bounds = waiting::Bounds { tickets: settings.max_tickets, pool: settings.max_pool };
         Self(Arc::new(Shared {
-            limits: TicketLimits { query_bytes: settings.max_query_bytes, properties: settings.max_properties },
+            limits: TicketLimits {
+                query_bytes: settings.max_query_bytes,
+                properties: settings.max_properties,
+                expressions: Expressions::at_most(settings.max_expressions),
+            },
             rules,
             waiting: Mutex::new(waiting::Waiting::new(bounds, metrics)),
             pool: Mutex::new(Pool::new(rules)),
@@ -93,7 +98,7 @@ impl Matchmaker {
 
     /// Takes a ticket in. `announce` runs before anybody can be matched with it, so that what it sends comes before the match.
     fn add(&self, services: &Services, draft: Draft, announce: impl FnOnce(&str)) -> Result<String, AddError> {
-        let ticket = Ticket::new(services.entropy.uuid(), services.clock.unix_micros(), draft, self.0.limits)?;
+        let ticket = Ticket::new(services.entropy.uuid(), services.clock.unix_micros(), draft, &self.0.limits)?;
         let id = ticket.id.to_string();
         let mut waiting = self.0.waiting.lock();
         waiting.add(ticket)?;

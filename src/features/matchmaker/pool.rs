@@ -9,10 +9,9 @@ use super::{
 };
 use crate::{
     identity::Tenant,
-    search::{Filter, Index},
+    search::{Filter, Index, Reach, Steps},
 };
 use std::{
-    cell::Cell,
     collections::{BTreeMap, HashMap},
     ops::ControlFlow,
     sync::Arc,
@@ -20,6 +19,12 @@ use std::{
 
 /// Users from which on it is worth to count those who could come before groups are made of them.
 const COUNTED_FIRST: u32 = 16;
+
+/// Steps of a search that one ticket costs which it looks at, beside what the queries do.
+const STEPS_OF_LOOK: u64 = 32;
+
+/// Steps that every ticket costs that searches.
+const STEPS_OF_SEARCHER: u64 = 16;
 
 /// Queries of one tenant that are remembered to have matched nothing, until the next pass.
 const REMEMBERED: usize = 1_024;
@@ -33,10 +38,10 @@ pub struct Rules {
     pub mutual: bool,
     /// Users of one match; a ticket that wants more wants so many.
     pub largest: u32,
-    /// Tickets that one pass looks at, over all that search. Each of these has an equal share, and what one leaves over is for those
-    /// after it. One that has used up its share searches again in the next pass: half of it is for such tickets alone, the oldest
-    /// first, without shares; so each comes to its end.
-    pub looks: usize,
+    /// Steps ([`Steps`]) that one pass takes, over all tickets that search. Each of these has an equal share, and what one leaves over
+    /// is for those after it. One that has used up its share searches again in the next pass: half of the steps are for such tickets
+    /// alone, the oldest first, without shares. One that all of that half is not enough for has searched as far as it ever will.
+    pub steps: u64,
 }
 
 /// What a pass asks of the world while it runs.
@@ -58,8 +63,8 @@ impl Watch<'static> {
 pub struct Outcome {
     /// The matches: the tickets of each, the one that found the others last.
     pub matches: Vec<Vec<Arc<Ticket>>>,
-    /// Tickets that were looked at, counted each time.
-    pub looks: usize,
+    /// Steps that all searches took.
+    pub steps: u64,
     /// Tickets that had used up their share; they search again in the next pass.
     pub cut_short: usize,
 }
@@ -123,11 +128,11 @@ impl Pool {
     pub fn pass(&mut self, watch: Watch<'_>) -> Outcome {
         let searchers: Vec<Arc<Ticket>> = self.active.values().cloned().collect();
         let mut outcome = Outcome::default();
-        let mut budget = Budget::of(self.rules.looks, &searchers);
+        let mut budget = Budget::of(self.rules.steps, &searchers);
         let mut is_mutual = self.rules.mutual;
         self.grounds.values_mut().for_each(|ground| ground.matched_nothing.clear());
         for (at, ticket) in searchers.iter().enumerate() {
-            let looks = budget.share(ticket, searchers.len() - at, self.rules.largest);
+            let share = budget.share(ticket, searchers.len() - at, self.rules.largest);
             if !self.active.contains_key(&ticket.order) {
                 continue;
             }
@@ -138,14 +143,17 @@ impl Pool {
             let passes = ticket.passes().saturating_add(1);
             let counts = ticket.counts();
             let is_last = passes >= self.rules.max_intervals || counts.min == counts.max;
-            let terms = Terms { insists: !is_last, mutual: is_mutual, largest: self.rules.largest, looks };
+            let terms = Terms { insists: !is_last, mutual: is_mutual, largest: self.rules.largest };
             let Some(ground) = self.grounds.get_mut(&ticket.draft.tenant) else { continue };
-            let searched = ground.search(ticket, terms);
-            budget.spend(ticket, searched.looks);
-            outcome.looks += searched.looks;
+            let steps = Steps::at_most(share);
+            steps.take(STEPS_OF_SEARCHER);
+            let searched = ground.search(ticket, terms, &steps);
+            budget.spend(ticket, steps.taken());
+            outcome.steps += steps.taken();
             outcome.cut_short += usize::from(searched.is_cut_short);
-            let is_passive = is_last && searched.found.is_none() && !searched.is_cut_short;
-            ticket.set_searched(passes, is_passive, searched.is_cut_short);
+            let is_to_go_on = searched.is_cut_short && share < self.rules.steps / 2;
+            let is_passive = is_last && searched.found.is_none() && !is_to_go_on;
+            ticket.set_searched(passes, is_passive, is_to_go_on);
             if is_passive {
                 self.active.remove(&ticket.order);
             }
@@ -158,35 +166,36 @@ impl Pool {
     }
 }
 
-/// What is left of [`Rules::looks`].
+/// What is left of [`Rules::steps`].
 struct Budget {
-    shared: usize,
+    shared: u64,
     /// For those that were cut short.
-    reserved: usize,
+    reserved: u64,
 }
 
 impl Budget {
-    fn of(looks: usize, searchers: &[Arc<Ticket>]) -> Self {
-        let reserved = if searchers.iter().any(|ticket| ticket.was_cut_short()) { looks / 2 } else { 0 };
-        Self { shared: looks - reserved, reserved }
+    fn of(steps: u64, searchers: &[Arc<Ticket>]) -> Self {
+        let reserved = if searchers.iter().any(|ticket| ticket.was_cut_short()) { steps / 2 } else { 0 };
+        Self { shared: steps - reserved, reserved }
     }
 
     fn is_reserved_for(&self, ticket: &Ticket) -> bool {
         ticket.was_cut_short() && self.reserved > 0
     }
 
-    /// What a ticket may look at, of which `left` search, it included: in any case enough for a match of its size.
-    fn share(&self, ticket: &Ticket, left: usize, largest: u32) -> usize {
+    /// The steps of a ticket, of which `left` search, it included: as long as there are some, enough to look at twice as many as it
+    /// wants.
+    fn share(&self, ticket: &Ticket, left: usize, largest: u32) -> u64 {
         if self.is_reserved_for(ticket) {
             return self.reserved;
         }
-        let enough = 2 * ticket.counts().limit(largest) as usize;
-        (self.shared / left).max(enough).min(self.shared)
+        let enough = 2 * STEPS_OF_LOOK * u64::from(ticket.counts().limit(largest));
+        (self.shared / left as u64).max(enough).min(self.shared)
     }
 
-    fn spend(&mut self, ticket: &Ticket, looks: usize) {
+    fn spend(&mut self, ticket: &Ticket, steps: u64) {
         let from = if self.is_reserved_for(ticket) { &mut self.reserved } else { &mut self.shared };
-        *from = from.saturating_sub(looks);
+        *from = from.saturating_sub(steps);
     }
 }
 
@@ -196,14 +205,12 @@ struct Terms {
     insists: bool,
     mutual: bool,
     largest: u32,
-    looks: usize,
 }
 
 /// What it came to.
 #[derive(Default)]
 struct Searched {
     found: Option<Vec<Arc<Ticket>>>,
-    looks: usize,
     is_cut_short: bool,
 }
 
@@ -233,7 +240,7 @@ impl Ground {
         }
     }
 
-    fn search(&mut self, searcher: &Arc<Ticket>, terms: Terms) -> Searched {
+    fn search(&mut self, searcher: &Arc<Ticket>, terms: Terms, steps: &Steps) -> Searched {
         let mut searched = Searched::default();
         if !self.shapes.could_match(Shape::of(searcher), terms.insists, terms.largest) {
             return searched;
@@ -247,46 +254,42 @@ impl Ground {
         let filters =
             [Filter::AtLeast("min_count", f64::from(counts.min)), Filter::AtMost("max_count", f64::from(counts.max))];
         let wanted = if terms.insists { counts.limit(terms.largest) } else { counts.min };
-        if wanted >= COUNTED_FIRST && !self.has_users(searcher, &filters, wanted) {
+        if wanted >= COUNTED_FIRST && !self.has_users(searcher, &filters, wanted, steps) {
+            searched.is_cut_short = steps.are_used_up();
             return searched;
         }
         let mut groups = Groups::new(searcher, terms.largest);
-        let looks = Cell::new(0_usize);
         let mut has_matched = false;
         let agree = |member: &Ticket, found: &Ticket| {
-            looks.set(looks.get() + 2 * usize::from(terms.mutual));
-            !terms.mutual || member.accepts(found) && found.accepts(member)
+            !terms.mutual || member.accepts(found, steps) && found.accepts(member, steps)
         };
-        self.index.search(&searcher.query, &filters, |order, _score| {
+        let reach = self.index.search(&searcher.query, &filters, steps, |order, _score| {
             has_matched = true;
             let Some((_, found)) = self.tickets.get(&order).filter(|(_, found)| found.order != searcher.order) else {
                 return ControlFlow::Continue(());
             };
-            if looks.get() >= terms.looks {
-                searched.is_cut_short = true;
-                return ControlFlow::Break(());
-            }
-            looks.set(looks.get() + 1);
-            if terms.mutual && !found.accepts(searcher) || searcher.shares_session(found) {
+            steps.take(STEPS_OF_LOOK);
+            if terms.mutual && !found.accepts(searcher, steps) || searcher.shares_session(found) {
                 return ControlFlow::Continue(());
             }
             searched.found = groups.place(found, agree);
             if searched.found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        if !has_matched && self.matched_nothing.len() < REMEMBERED {
+        searched.is_cut_short = reach == Reach::CutShort;
+        if !has_matched && !searched.is_cut_short && self.matched_nothing.len() < REMEMBERED {
             self.matched_nothing.entry(searcher.draft.query.clone()).or_default().push(range);
         }
         if searched.found.is_none() && !terms.insists {
-            searched.found = groups.best();
+            searched.found = groups.best(steps);
         }
-        searched.looks = looks.get();
         searched
     }
 
-    /// Whether a searcher and what its query takes are `wanted` users together: at most so many are counted.
-    fn has_users(&self, searcher: &Ticket, filters: &[Filter<'_>], wanted: u32) -> bool {
+    /// Whether a searcher and what its query takes are `wanted` users together: at most so many are counted. Not so far as is known
+    /// when the steps are used up.
+    fn has_users(&self, searcher: &Ticket, filters: &[Filter<'_>], wanted: u32, steps: &Steps) -> bool {
         let mut users = searcher.size();
-        self.index.search(&searcher.query, filters, |order, _score| {
+        let _ = self.index.search(&searcher.query, filters, steps, |order, _score| {
             let size = self.tickets.get(&order).map_or(0, |(size, _)| *size);
             users = users.saturating_add(if order == searcher.order { 0 } else { size });
             if users >= wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

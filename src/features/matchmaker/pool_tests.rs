@@ -1,16 +1,17 @@
 //! The pass without sockets: the table of spec/matchmaker.md 9, what is improved on it, and properties of any pool.
 
 use super::*;
+use crate::search::Steps;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-const RULES: Rules = Rules { max_intervals: 2, mutual: false, largest: 256, looks: 10_000_000 };
-const LIMITS: TicketLimits = TicketLimits { query_bytes: 2_048, properties: 64 };
+const RULES: Rules = Rules { max_intervals: 2, mutual: false, largest: 256, steps: 1_000_000_000 };
 
 /// A pool whose tickets have the names 1, 2, 3 ... in the order in which they came.
 struct World {
     pool: Pool,
     tickets: Vec<Arc<Ticket>>,
+    limits: TicketLimits,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -63,7 +64,8 @@ impl Want {
 
 impl World {
     fn new(rules: Rules) -> Self {
-        Self { pool: Pool::new(rules), tickets: Vec::new() }
+        let limits = TicketLimits { query_bytes: 2_048, properties: 64, expressions: Expressions::at_most(100) };
+        Self { pool: Pool::new(rules), tickets: Vec::new(), limits }
     }
 
     /// With tickets of these, which have had no pass.
@@ -92,7 +94,7 @@ impl World {
             properties: Properties { strings: want.strings, numbers: want.numbers },
         };
         let id = Uuid::from_u128(u128::from(order));
-        let ticket = Ticket::new(id, order as i64, draft, LIMITS).expect("a good ticket").with_order(order);
+        let ticket = Ticket::new(id, order as i64, draft, &self.limits).expect("a good ticket").with_order(order);
         let ticket = Arc::new(ticket);
         self.pool.add(&ticket);
         self.tickets.push(ticket);
@@ -351,12 +353,62 @@ fn a_pass_that_is_to_end_leaves_everybody_as_they_are() {
 fn who_has_used_up_a_share_searches_again_and_comes_to_the_end() {
     // The last three take all, and are taken by none of the hundred before them.
     let deaf = |_| want(2, 2).asks("+properties.no:no");
-    let rules = Rules { looks: 240, ..mutual() };
+    let rules = Rules { steps: 10_000, ..mutual() };
     let mut world = World::of(rules, (0..100).map(deaf).chain(vec![want(2, 2); 3]));
     let first = world.pool.pass(Watch::NEVER);
-    assert_eq!((first.matches.len(), first.cut_short, first.looks), (0, 3, 240));
+    assert_eq!((first.matches.len(), first.cut_short), (0, 3));
+    assert!((9_000..11_000).contains(&first.steps), "{}", first.steps);
     assert_eq!(world.pool.active(), 3, "they are not done with searching");
     assert_eq!(world.pass(), [[102, 101]], "the oldest of them has what is kept for those that were cut short");
+}
+
+#[test]
+fn who_needs_more_than_a_pass_has_for_one_is_done_with_searching() {
+    // Both would have to take more than half of the steps.
+    let deaf = |_| want(2, 2).asks("+properties.no:no");
+    let rules = Rules { steps: 4_000, ..mutual() };
+    let mut world = World::of(rules, (0..100).map(deaf).chain(vec![want(2, 2); 2]));
+    let cut_short: Vec<usize> = (0..4).map(|_| world.pool.pass(Watch::NEVER).cut_short).collect();
+    assert_eq!(cut_short, [2, 2, 0, 0], "one has all that is kept for such tickets, the other all the rest");
+    assert_eq!(world.pool.active(), 0);
+}
+
+#[test]
+fn a_pass_over_a_hundred_thousand_hostile_tickets_takes_no_more_than_its_steps() {
+    // Every name is different, and every query has to be compared with all of them, in vain.
+    let hostile = |n: u32| {
+        let own = want(2, 2).is("name", &format!("player{n:06}"));
+        match n % 4 {
+            0 => own.asks(&format!("+properties.name:*x{n}*")),
+            1 => own.asks(&format!("+properties.name:/.*x{}/", n % 400)),
+            2 => own.asks(&format!("+properties.name:{n}zzzzzz~2")),
+            _ => own.asks(&format!("properties.name:*x{n} -properties.name:/y.*{}/", n % 400)),
+        }
+    };
+    let steps = 10_000_000;
+    let mut world = World::new(Rules { steps, ..RULES });
+    world.limits.expressions = Expressions::at_most(1_000);
+    (0..100_000).for_each(|n| world.add(hostile(n)));
+    let outcome = world.pool.pass(Watch::NEVER);
+    // What is begun is finished: a few steps a ticket.
+    let most = steps + 100_000 * 200;
+    assert!((steps / 2..most).contains(&outcome.steps), "{}", outcome.steps);
+    assert!(outcome.matches.is_empty() && outcome.cut_short > 90_000, "{}", outcome.cut_short);
+    assert!(world.pool.pass(Watch::NEVER).steps < most);
+}
+
+#[test]
+fn different_expressions_are_counted_over_all_tickets() {
+    let mut world = World::new(RULES);
+    world.limits.expressions = Expressions::at_most(2);
+    world.add(want(2, 2).asks("+properties.a:/x+/ +properties.a:/y+/"));
+    world.add(want(2, 2).asks("+properties.b:/x+/"));
+    let refused = |query: &str| {
+        let draft = Draft { query: query.to_owned(), ..world.tickets[0].draft.clone() };
+        Ticket::new(Uuid::nil(), 0, draft, &world.limits).err()
+    };
+    assert_eq!(refused("+properties.a:/z+/"), Some(AddError::Expressions));
+    assert_eq!(refused("+properties.a:/y+/"), None, "others have it");
 }
 
 #[test]
@@ -419,10 +471,10 @@ proptest! {
                     prop_assert!(left.remove(&ticket.order), "a ticket in two matches");
                     prop_assert!(ticket.counts().suits(users), "{:?} in a match of {}", ticket.counts(), users);
                     if at + 1 < tickets.len() {
-                        prop_assert!(searcher.accepts(ticket));
+                        prop_assert!(searcher.accepts(ticket, &Steps::unbounded()));
                     }
                     for other in tickets.iter().filter(|other| is_mutual && other.order != ticket.order) {
-                        prop_assert!(ticket.accepts(other), "one that does not take another");
+                        prop_assert!(ticket.accepts(other, &Steps::unbounded()), "one that does not take another");
                     }
                 }
             }

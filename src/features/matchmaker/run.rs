@@ -71,8 +71,8 @@ impl Matchmaker {
         if outcome.cut_short > 0 {
             tracing::warn!(
                 tickets = outcome.cut_short,
-                looks = outcome.looks,
-                "a pass of the matchmaker has reached matchmaker.max_looks"
+                steps = outcome.steps,
+                "a pass of the matchmaker has reached matchmaker.max_steps"
             );
         }
         let completion = |(tenant, created_micros)| Completion { tenant, created_micros, completed_micros };

@@ -75,7 +75,7 @@ impl Matchmaker {
                 continue;
             }
             let (id, passes, is_passive) = (saved.id, saved.passes, saved.is_passive);
-            let Ok(ticket) = Ticket::new(id, saved.created_micros, draft(saved), self.0.limits) else { continue };
+            let Ok(ticket) = Ticket::new(id, saved.created_micros, draft(saved), &self.0.limits) else { continue };
             ticket.set_searched(passes, is_passive, false);
             taken += usize::from(waiting.find(id).is_none() && waiting.add(ticket).is_ok());
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     identity::Tenant,
-    search::{Document, Query, QueryError},
+    search::{Document, Expressions, Query, QueryError, QueryFault, Steps},
 };
 use kizuna_protocol::realtime::{UserPresence, matchmaker_matched::MatchmakerUser};
 use std::{
@@ -104,6 +104,9 @@ pub enum AddError {
     /// More properties than `matchmaker.max_properties`.
     #[error("matchmaker too many properties")]
     Properties,
+    /// A regular expression that no other ticket has, and all tickets have `matchmaker.max_expressions` different ones already.
+    #[error("matchmaker too many expressions")]
+    Expressions,
     /// One session holds it twice.
     #[error("matchmaker duplicate session")]
     DuplicateSession,
@@ -113,12 +116,14 @@ pub enum AddError {
 }
 
 /// The bounds of one ticket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TicketLimits {
     /// Bytes of its query.
     pub query_bytes: usize,
     /// Properties, over both kinds.
     pub properties: usize,
+    /// The regular expressions of all tickets.
+    pub expressions: Expressions,
 }
 
 /// A ticket in the pool.
@@ -145,14 +150,17 @@ impl Ticket {
     ///
     /// # Errors
     /// What is wrong with the draft itself.
-    pub fn new(id: Uuid, created_micros: i64, draft: Draft, limits: TicketLimits) -> Result<Self, AddError> {
+    pub fn new(id: Uuid, created_micros: i64, draft: Draft, limits: &TicketLimits) -> Result<Self, AddError> {
         if draft.query.len() > limits.query_bytes {
             return Err(AddError::Query);
         }
-        let query = Query::parse(&draft.query).map_err(|QueryError { .. }| AddError::Query)?;
         if draft.properties.len() > limits.properties {
             return Err(AddError::Properties);
         }
+        let query =
+            Query::parse_to_hold(&draft.query, &limits.expressions).map_err(|QueryError { fault, .. }| {
+                if fault == QueryFault::Expressions { AddError::Expressions } else { AddError::Query }
+            })?;
         let is_twice = |(at, entry): (usize, &Entry)| {
             draft.entries[..at].iter().any(|earlier| earlier.session_id == entry.session_id)
         };
@@ -186,9 +194,9 @@ impl Ticket {
         self.sessions().any(|session| other.sessions().any(|theirs| theirs == session))
     }
 
-    /// Whether its query takes another ticket.
-    pub(super) fn accepts(&self, other: &Self) -> bool {
-        self.query.score(&other.document).is_some()
+    /// Whether its query takes another ticket; takes from `steps` what it costs to know.
+    pub(super) fn accepts(&self, other: &Self, steps: &Steps) -> bool {
+        self.query.score_within(&other.document, steps).is_some()
     }
 
     /// Passes in which it has searched.

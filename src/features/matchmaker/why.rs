@@ -3,12 +3,13 @@
 use super::{
     super::{Caller, Services},
     groups::Groups,
+    pool::Rules,
     shapes::Shape,
     ticket::Ticket,
 };
 use crate::{
     error::Error,
-    search::{Occurrence, Verdict},
+    search::{Occurrence, Steps, Verdict},
 };
 use serde::Serialize;
 use std::{
@@ -16,6 +17,12 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 use uuid::Uuid;
+
+/// What share of a pass's steps one answer may take.
+const SHARE_OF_PASS: u64 = 100;
+
+/// Steps that each ticket costs beside the queries.
+const STEPS_OF_OTHER: u64 = 64;
 
 /// Tickets told about one by one.
 const NEAREST: usize = 5;
@@ -110,8 +117,10 @@ struct Near {
 /// `GET /v2/matchmaker/why?ticket=`: answers JSON text.
 ///
 /// # Errors
-/// 404 where the caller holds no such ticket, or it is not served; 503 while somebody else is being told.
+/// 429 where the caller asks too often; 404 where the caller holds no such ticket, or it is not served; 503 while somebody else is
+/// being told.
 pub async fn why(services: &Arc<Services>, caller: &Caller, ticket: &str) -> Result<Vec<u8>, Error> {
+    services.limits.take_explanation(services, caller.user_id)?;
     let limit = services.config.matchmaker.max_why;
     let own = own_ticket(services, caller, ticket).filter(|_| limit > 0);
     let ticket = own.ok_or_else(|| Error::not_found("Matchmaker ticket not found"))?;
@@ -155,15 +164,20 @@ impl Drop for Explaining {
 
 fn explain(services: &Services, ticket: &Arc<Ticket>, pool: &[Arc<Ticket>], size: usize) -> Explanation {
     let rules = services.matchmaker.0.rules;
+    let steps = Steps::at_most(rules.steps / SHARE_OF_PASS);
+    let mut looked_at = 0;
     let mut left_out = LeftOut::default();
     let mut clauses: BTreeMap<String, FailedClause> = BTreeMap::new();
     let mut fitting = Vec::new();
     let mut nearest: Vec<(usize, Near)> = Vec::new();
     let mut found_by = 0;
-    let others = || pool.iter().filter(|other| other.order != ticket.order);
-    for other in others() {
-        found_by += usize::from(!other.is_passive() && finds(other, ticket, rules.mutual));
-        let failed = failed_clauses(ticket, other);
+    for other in pool.iter().filter(|other| other.order != ticket.order) {
+        if !steps.take(STEPS_OF_OTHER) {
+            break;
+        }
+        looked_at += 1;
+        found_by += usize::from(!other.is_passive() && finds(other, ticket, rules.mutual, &steps));
+        let failed = failed_clauses(ticket, other, &steps);
         for verdict in &failed {
             let counted = clauses.entry(verdict.clause.clone()).or_insert_with(|| FailedClause {
                 clause: verdict.clause.clone(),
@@ -172,7 +186,7 @@ fn explain(services: &Services, ticket: &Arc<Ticket>, pool: &[Arc<Ticket>], size
             });
             counted.failed_by += 1;
         }
-        let Some((reason, count)) = reason(ticket, other, rules.mutual, rules.largest, &mut left_out) else {
+        let Some((reason, count)) = reason(ticket, other, rules, &steps, &mut left_out) else {
             fitting.push(other.clone());
             continue;
         };
@@ -187,7 +201,7 @@ fn explain(services: &Services, ticket: &Arc<Ticket>, pool: &[Arc<Ticket>], size
             nearest.truncate(NEAREST);
         }
     }
-    let fitting = tell_fitting(ticket, &fitting, rules.mutual, rules.largest);
+    let fitting = tell_fitting(ticket, &fitting, rules, &steps);
     let mut explanation = Explanation {
         ticket: ticket.id.to_string(),
         state: if ticket.is_passive() { "passive" } else { "active" },
@@ -196,7 +210,7 @@ fn explain(services: &Services, ticket: &Arc<Ticket>, pool: &[Arc<Ticket>], size
         next_pass_unix_ms: services.matchmaker.0.next_pass_unix_ms.load(Ordering::Relaxed),
         counts: Numbers::of(ticket),
         pool: size,
-        looked_at: others().count(),
+        looked_at,
         left_out,
         clauses: clauses.into_values().collect(),
         fitting,
@@ -208,16 +222,16 @@ fn explain(services: &Services, ticket: &Arc<Ticket>, pool: &[Arc<Ticket>], size
     explanation
 }
 
-fn finds(searcher: &Ticket, other: &Ticket, mutual: bool) -> bool {
+fn finds(searcher: &Ticket, other: &Ticket, mutual: bool, steps: &Steps) -> bool {
     Shape::of(searcher).finds(Shape::of(other))
         && !searcher.shares_session(other)
-        && searcher.accepts(other)
-        && (!mutual || other.accepts(searcher))
+        && searcher.accepts(other, steps)
+        && (!mutual || other.accepts(searcher, steps))
 }
 
 /// The clauses of the searcher's query that keep `other` out; none if the query takes it.
-fn failed_clauses(searcher: &Ticket, other: &Ticket) -> Vec<Verdict> {
-    if searcher.accepts(other) {
+fn failed_clauses(searcher: &Ticket, other: &Ticket, steps: &Steps) -> Vec<Verdict> {
+    if searcher.accepts(other, steps) {
         return Vec::new();
     }
     let mut verdicts = searcher.query.explain(&other.document);
@@ -235,20 +249,20 @@ fn failed_clauses(searcher: &Ticket, other: &Ticket) -> Vec<Verdict> {
 fn reason<'l>(
     ticket: &Ticket,
     other: &Ticket,
-    mutual: bool,
-    largest: u32,
+    rules: Rules,
+    steps: &Steps,
     left_out: &'l mut LeftOut,
 ) -> Option<(&'static str, &'l mut usize)> {
     let (own, theirs) = (ticket.counts(), other.counts());
     let together = ticket.size().saturating_add(other.size());
-    let limit = own.limit(largest).min(theirs.limit(largest));
+    let limit = own.limit(rules.largest).min(theirs.limit(rules.largest));
     if ticket.shares_session(other) {
         Some(("own_session", &mut left_out.own_session))
     } else if !Shape::of(ticket).finds(Shape::of(other)) {
         Some(("count_range", &mut left_out.count_range))
-    } else if !ticket.accepts(other) {
+    } else if !ticket.accepts(other, steps) {
         Some(("query", &mut left_out.query))
-    } else if mutual && !other.accepts(ticket) {
+    } else if rules.mutual && !other.accepts(ticket, steps) {
         Some(("their_query", &mut left_out.their_query))
     } else if together > limit {
         Some(("too_many_users", &mut left_out.too_many_users))
@@ -260,15 +274,16 @@ fn reason<'l>(
 }
 
 /// What those that fit one by one come to together, by the rules of a pass.
-fn tell_fitting(ticket: &Arc<Ticket>, fitting: &[Arc<Ticket>], mutual: bool, largest: u32) -> Fitting {
-    let mut groups = Groups::new(ticket, largest);
-    let agree = |one: &Ticket, other: &Ticket| !mutual || one.accepts(other) && other.accepts(one);
-    let make_max_count = fitting.iter().any(|other| groups.place(other, agree).is_some());
+fn tell_fitting(ticket: &Arc<Ticket>, fitting: &[Arc<Ticket>], rules: Rules, steps: &Steps) -> Fitting {
+    let mut groups = Groups::new(ticket, rules.largest);
+    let agree = |one: &Ticket, other: &Ticket| !rules.mutual || one.accepts(other, steps) && other.accepts(one, steps);
+    let mut placed = fitting.iter().take_while(|_| !steps.are_used_up());
+    let make_max_count = placed.any(|other| groups.place(other, agree).is_some());
     Fitting {
         tickets: fitting.len(),
         users: fitting.iter().map(|other| u64::from(other.size())).sum(),
         make_max_count,
-        make_min_count: make_max_count || groups.best().is_some(),
+        make_min_count: make_max_count || groups.best(steps).is_some(),
     }
 }
 

@@ -7,10 +7,13 @@ use crate::{
     error::Error,
     features::{Caller, Services},
     identity::Tenant,
-    search::{Document, Filter, Index, Query},
+    search::{Document, Filter, Index, Query, Reach, Steps},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use kizuna_protocol::api::{self, ListPartiesRequest, PartyList};
+use kizuna_protocol::{
+    api::{self, ListPartiesRequest, PartyList},
+    code::Code,
+};
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -81,14 +84,20 @@ impl Listing {
         }
     }
 
-    /// The best `most` parties of a tenant behind `after`, in no order.
-    async fn best(&self, tenant: Tenant, asked: &Asked, after: Option<Position>, most: usize) -> Vec<Hit> {
+    /// The best parties of a tenant behind `after`, one more than a page has, in no order. None if it would take more than
+    /// `most_steps`.
+    async fn best(&self, tenant: Tenant, asked: &Asked, after: Option<Position>, most_steps: u64) -> Option<Vec<Hit>> {
         let mut hits = Vec::new();
+        let mut left = most_steps;
         for shard in &self.shards {
-            search(&shard.read(), tenant, asked, after, most, &mut hits);
+            let steps = Steps::at_most(left);
+            if search(&shard.read(), tenant, asked, after, &steps, &mut hits) == Reach::CutShort {
+                return None;
+            }
+            left = left.saturating_sub(steps.taken());
             tokio::task::yield_now().await;
         }
-        hits
+        Some(hits)
     }
 }
 
@@ -97,20 +106,20 @@ fn search(
     tenant: Tenant,
     asked: &Asked,
     after: Option<Position>,
-    most: usize,
+    steps: &Steps,
     hits: &mut Vec<Hit>,
-) {
-    let Some(Entries { index, parties }) = shard.get(&tenant) else { return };
+) -> Reach {
+    let Some(Entries { index, parties }) = shard.get(&tenant) else { return Reach::Done };
     let filter = asked.open.map(|open| Filter::Not("open", flag(!open)));
-    let mut wanted = most;
-    index.search(&asked.query, filter.as_slice(), |place, score| {
+    let mut wanted = usize::from(asked.limit) + 1;
+    index.search(&asked.query, filter.as_slice(), steps, |place, score| {
         if after.is_some_and(|after| !after.is_before(score, place)) {
             return ControlFlow::Continue(());
         }
         hits.extend(parties.get(&place).map(|party| Hit { score, place, party: party.clone() }));
         wanted -= 1;
         if wanted == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    })
 }
 
 fn shard_of(party: &Party) -> usize {
@@ -173,7 +182,7 @@ fn invalid_query(fault: &str) -> Error {
 ///
 /// # Errors
 /// A limit out of its bounds, a query that is none, or a cursor that is not of this query, limit and openness. Nakama answers the
-/// latter two as faults of its own.
+/// latter two as faults of its own. 429 for a query that takes more than `party.max_list_steps`.
 pub async fn list_parties(
     services: &Services,
     caller: &Caller,
@@ -183,7 +192,11 @@ pub async fn list_parties(
     let cursor = request.cursor.as_deref().filter(|cursor| !cursor.is_empty());
     let after = cursor.map(|cursor| Position::read(cursor, &asked)).transpose()?;
     let limit = usize::from(asked.limit);
-    let mut hits = services.parties.listing().best(caller.tenant, &asked, after, limit + 1).await;
+    let most_steps = services.config.party.max_list_steps;
+    let hits = services.parties.listing().best(caller.tenant, &asked, after, most_steps).await;
+    let mut hits = hits.ok_or_else(|| {
+        Error::new(Code::ResourceExhausted, "The query looks at too much. Ask for whole values, or with fewer clauses.")
+    })?;
     hits.sort_by(|one, other| other.score.total_cmp(&one.score).then(one.place.cmp(&other.place)));
     let is_more = hits.len() > limit;
     hits.truncate(limit);

@@ -16,6 +16,7 @@ mod walk;
 use super::{
     document::Document,
     query::{Filter, Query},
+    steps::{Reach, Steps},
 };
 use field::Field;
 use slots::{Slot, Slots};
@@ -101,9 +102,15 @@ impl<K: Copy + Ord + Hash> Index<K> {
     }
 
     /// Shows `visit` the key and score of every match that passes `filters`, the best first, among equals the smallest key (the
-    /// oldest) first, until it breaks.
-    pub fn search(&self, query: &Query, filters: &[Filter<'_>], visit: impl FnMut(K, f64) -> ControlFlow<()>) {
-        self.search_in(Order::OldestFirst, query, filters, visit);
+    /// oldest) first, until it breaks or `steps` are used up. The visitor may take some for what it does itself.
+    pub fn search(
+        &self,
+        query: &Query,
+        filters: &[Filter<'_>],
+        steps: &Steps,
+        visit: impl FnMut(K, f64) -> ControlFlow<()>,
+    ) -> Reach {
+        self.search_in(Order::OldestFirst, query, filters, steps, visit)
     }
 
     /// The same with the greatest key (the newest) first among equals.
@@ -111,9 +118,10 @@ impl<K: Copy + Ord + Hash> Index<K> {
         &self,
         query: &Query,
         filters: &[Filter<'_>],
+        steps: &Steps,
         visit: impl FnMut(K, f64) -> ControlFlow<()>,
-    ) {
-        self.search_in(Order::NewestFirst, query, filters, visit);
+    ) -> Reach {
+        self.search_in(Order::NewestFirst, query, filters, steps, visit)
     }
 
     fn search_in(
@@ -121,11 +129,16 @@ impl<K: Copy + Ord + Hash> Index<K> {
         order: Order,
         query: &Query,
         filters: &[Filter<'_>],
+        steps: &Steps,
         mut visit: impl FnMut(K, f64) -> ControlFlow<()>,
-    ) {
+    ) -> Reach {
         let look_up = |slot: Slot| self.document(slot);
-        if let Some(plan) = plan::plan(&self.fields, &self.live, &look_up, query, filters) {
-            plan.walk(order, &mut |slot, score| visit(self.places[slot as usize].key, score));
+        let looking = plan::Looking { fields: &self.fields, live: &self.live, look_up: &look_up, steps };
+        match plan::plan(looking, query, filters) {
+            // A plan that was cut short may take in too much.
+            _ if steps.are_used_up() => Reach::CutShort,
+            Some(plan) => plan.walk(order, steps, &mut |slot, score| visit(self.places[slot as usize].key, score)),
+            None => Reach::Done,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::search::{
     clause::{Clause, Interval, Occurrence, Test},
     document::Document,
     query::{Filter, Query},
+    steps::{Steps, TERM},
 };
 use std::{borrow::Cow, collections::HashMap, ops::Bound};
 
@@ -22,6 +23,9 @@ const MOST_TERMS: usize = 256;
 /// Slots of the index for each in a numeric range, below which the range is made a set; a larger one is looked up slot by slot.
 const RARE: usize = 16;
 
+/// What a clause costs beside the sets that it takes in.
+const STEPS_OF_CLAUSE: u64 = 16;
+
 pub(super) type Fields = HashMap<Box<str>, Field>;
 
 /// Slots that match something.
@@ -31,8 +35,8 @@ pub(super) enum Set<'a> {
     Bits(Cow<'a, [u64]>),
     /// Those whose number is in a range.
     Column(Column<'a>),
-    /// Those whose document matches the clause.
-    Asked(&'a Clause, &'a dyn Fn(Slot) -> Option<&'a Document>),
+    /// Those whose document matches the clause; and what asking costs.
+    Asked(&'a Clause, LookUp<'a>, &'a Steps),
 }
 
 /// The slots whose number is from `low` to `high`, both included.
@@ -74,23 +78,31 @@ impl Set<'_> {
             Self::List(list) => list.binary_search(&slot).is_ok(),
             Self::Bits(words) => has_bit(words, slot),
             Self::Column(column) => column.has(slot),
-            Self::Asked(clause, look_up) => look_up(slot).is_some_and(|document| clause.score(document).is_some()),
+            Self::Asked(clause, look_up, steps) => {
+                look_up(slot).is_some_and(|document| clause.score(document, steps).is_some())
+            }
         }
     }
 }
 
-/// The plan for a search; none if nothing can match.
-pub(super) fn plan<'a>(
-    fields: &'a Fields,
-    live: &'a Slots,
-    look_up: &'a dyn Fn(Slot) -> Option<&'a Document>,
-    query: &'a Query,
-    filters: &'a [Filter<'a>],
-) -> Option<Plan<'a>> {
+type LookUp<'a> = &'a dyn Fn(Slot) -> Option<&'a Document>;
+
+/// What a search looks at, and what it may cost.
+#[derive(Clone, Copy)]
+pub(super) struct Looking<'a> {
+    pub(super) fields: &'a Fields,
+    pub(super) live: &'a Slots,
+    pub(super) look_up: LookUp<'a>,
+    pub(super) steps: &'a Steps,
+}
+
+/// The plan for a search; none if nothing can match. Once the steps are used up, it is not to be followed.
+pub(super) fn plan<'a>(looking: Looking<'a>, query: &'a Query, filters: &'a [Filter<'a>]) -> Option<Plan<'a>> {
+    let Looking { fields, live, look_up, steps } = looking;
     if query.search_fault().is_some() || live.is_empty() {
         return None;
     }
-    let mut planner = Planner { fields, live, look_up, ranges: Vec::new(), plan: Plan::default() };
+    let mut planner = Planner { fields, live, look_up, steps, ranges: Vec::new(), plan: Plan::default() };
     for filter in filters {
         planner.filter(filter)?;
     }
@@ -111,7 +123,8 @@ struct Range<'a> {
 struct Planner<'a> {
     fields: &'a Fields,
     live: &'a Slots,
-    look_up: &'a dyn Fn(Slot) -> Option<&'a Document>,
+    look_up: LookUp<'a>,
+    steps: &'a Steps,
     /// Those that have to be met. Two on one field are one.
     ranges: Vec<Range<'a>>,
     plan: Plan<'a>,
@@ -133,6 +146,9 @@ impl<'a> Planner<'a> {
     }
 
     fn clause(&mut self, clause: &'a Clause) -> Option<()> {
+        if !self.steps.take(STEPS_OF_CLAUSE) {
+            return None;
+        }
         match (clause.occurrence, self.field(clause)) {
             (Occurrence::Must, field) => self.must(clause, field?),
             (Occurrence::MustNot, Some(field)) => {
@@ -164,6 +180,7 @@ impl<'a> Planner<'a> {
             }
             Test::Fuzzy(..) => {
                 let grades = self.grades(clause, field);
+                self.steps.take_each(grades.iter().map(|(_, more)| more.len()).sum());
                 let words = grades.iter().fold(Vec::new(), |words, (_, more)| union(words, more));
                 self.plan.all.push(Set::Bits(Cow::Owned(words)));
                 match &grades[..] {
@@ -200,6 +217,7 @@ impl<'a> Planner<'a> {
                 None => self.numbers(field, *number, *number),
                 Some(slots) if field.numbers.count(*number, *number) == 0 => Some(borrowed(slots)),
                 Some(slots) => {
+                    self.steps.take_each(slots.steps() + field.numbers.count(*number, *number));
                     let mut words = Vec::new();
                     slots.add_to(&mut words);
                     field.numbers.each(*number, *number, |slot| _ = set_bit(&mut words, slot));
@@ -212,6 +230,9 @@ impl<'a> Planner<'a> {
             }
             Test::Dates(interval) => {
                 let (low, high) = closed(interval, i128::MIN, i128::MAX, |date| date + 1, |date| date - 1);
+                if !self.steps.take_each(field.dates.count(low, high)) {
+                    return None;
+                }
                 let mut words = Vec::new();
                 field.dates.each(low, high, |slot| _ = set_bit(&mut words, slot));
                 (!words.is_empty()).then_some(Set::Bits(Cow::Owned(words)))
@@ -223,6 +244,7 @@ impl<'a> Planner<'a> {
             Test::Regular(_) => self.pattern(clause, field, ""),
             Test::Fuzzy(..) => {
                 let grades = self.grades(clause, field);
+                self.steps.take_each(grades.iter().map(|(_, more)| more.len()).sum());
                 let words = grades.iter().fold(Vec::new(), |words, (_, more)| union(words, more));
                 (!words.is_empty()).then_some(Set::Bits(Cow::Owned(words)))
             }
@@ -232,11 +254,15 @@ impl<'a> Planner<'a> {
     /// The slots with a term that matches, every one of which begins with `prefix`.
     fn pattern(&self, clause: &'a Clause, field: &'a Field, prefix: &str) -> Option<Set<'a>> {
         if field.terms_from(prefix).take(MOST_TERMS + 1).count() > MOST_TERMS {
-            return Some(Set::Asked(clause, self.look_up));
+            return Some(Set::Asked(clause, self.look_up, self.steps));
         }
         let mut words = Vec::new();
         for (term, slots) in field.terms_from(prefix) {
+            if !self.steps.take(clause.test.steps_of_term(term) + TERM) {
+                return None;
+            }
             if clause.test.factor_of_term(term).is_some() {
+                self.steps.take_each(slots.steps());
                 slots.add_to(&mut words);
             }
         }
@@ -253,6 +279,9 @@ impl<'a> Planner<'a> {
             && count * RARE > numbers.len()
         {
             return Some(Set::Column(Column { numbers, low, high }));
+        }
+        if !self.steps.take_each(count) {
+            return None;
         }
         if count <= SHORT {
             let mut list = Vec::with_capacity(count);
@@ -272,11 +301,15 @@ impl<'a> Planner<'a> {
         match &clause.test {
             Test::Fuzzy(..) => {
                 for (term, slots) in &field.terms {
+                    if !self.steps.take(clause.test.steps_of_term(term)) {
+                        break;
+                    }
                     let Some(factor) = clause.test.factor_of_term(term) else { continue };
                     let at = grades.iter().position(|(held, _)| *held == factor).unwrap_or_else(|| {
                         grades.push((factor, Vec::new()));
                         grades.len() - 1
                     });
+                    self.steps.take_each(slots.steps());
                     slots.add_to(&mut grades[at].1);
                 }
                 grades.sort_by(|(one, _), (other, _)| other.total_cmp(one));
@@ -291,14 +324,20 @@ impl<'a> Planner<'a> {
     fn words(&self, set: Set<'a>) -> Vec<u64> {
         let mut words = Vec::new();
         match set {
-            Set::Bits(held) => words = held.into_owned(),
+            Set::Bits(held) => {
+                self.steps.take_each(held.len());
+                words = held.into_owned();
+            }
             Set::List(list) => list.iter().for_each(|slot| _ = set_bit(&mut words, *slot)),
-            Set::Column(column) => words.extend((0..column.numbers.len().div_ceil(64)).map(|at| column.word(at))),
+            Set::Column(column) => {
+                self.steps.take_each(column.numbers.len() / 8);
+                words.extend((0..column.numbers.len().div_ceil(64)).map(|at| column.word(at)));
+            }
             Set::Asked(..) => {
                 let mut live = Vec::new();
                 self.live.add_to(&mut live);
                 each_bit(&live, |slot| {
-                    if set.has(slot) {
+                    if !self.steps.are_used_up() && set.has(slot) {
                         set_bit(&mut words, slot);
                     }
                 });
@@ -316,6 +355,7 @@ impl<'a> Planner<'a> {
         let mut words = Vec::new();
         for worth in &self.plan.worth {
             if let Worth::Graded(grades) = worth {
+                self.steps.take_each(grades.iter().map(|(_, more)| more.len()).sum());
                 words = grades.iter().fold(words, |words, (_, more)| union(words, more));
             }
         }

@@ -63,6 +63,14 @@ impl Slots {
         }
     }
 
+    /// What [`Slots::add_to`] costs.
+    pub(super) fn steps(&self) -> usize {
+        match self {
+            Self::Few(list) => list.len(),
+            Self::Many { words, .. } => words.len(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

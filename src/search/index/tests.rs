@@ -20,10 +20,11 @@ fn expected(model: &Model, query: &Query, filters: &[Filter<'_>], order: Order) 
 
 fn found(index: &Index<u32>, query: &Query, filters: &[Filter<'_>], order: Order, most: usize) -> Vec<(u32, f64)> {
     let mut hits = Vec::new();
-    index.search_in(order, query, filters, |key, score| {
+    let reach = index.search_in(order, query, filters, &Steps::unbounded(), |key, score| {
         hits.push((key, score));
         if hits.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
+    assert_eq!(reach, Reach::Done);
     hits
 }
 
@@ -33,6 +34,15 @@ fn check(index: &Index<u32>, model: &Model, text: &str, filters: &[Filter<'_>]) 
         let all = expected(model, &query, filters, order);
         prop_assert_eq!(&found(index, &query, filters, order, usize::MAX), &all, "{} {:?}", text, filters);
         prop_assert_eq!(found(index, &query, filters, order, 3), &all[..all.len().min(3)], "{}", text);
+        for most in [0, 20, 100, 1_000, 20_000] {
+            let (steps, mut hits) = (Steps::at_most(most), Vec::new());
+            let reach = index.search_in(order, &query, filters, &steps, |key, score| {
+                hits.push((key, score));
+                ControlFlow::Continue(())
+            });
+            prop_assert!(all.starts_with(&hits), "{} in {} steps", text, most);
+            prop_assert!(reach == Reach::CutShort || hits == all, "{} in {} steps", text, most);
+        }
     }
     Ok(())
 }
@@ -234,11 +244,44 @@ fn a_search_shows_no_more_than_its_visitor_wants() {
     ] {
         let query = Query::parse(text).expect("a query");
         let mut seen = Vec::new();
-        index.search(&query, &[], |key, _| {
+        let reach = index.search(&query, &[], &Steps::unbounded(), |key, _| {
             seen.push(key);
             if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        assert_eq!(seen.len(), 2, "{text}");
+        assert_eq!((seen.len(), reach), (2, Reach::Done), "{text}");
+    }
+}
+
+#[test]
+fn a_search_ends_when_its_steps_are_used_up() {
+    let mut index = Index::new();
+    for key in 0..20_000_u32 {
+        let document = Document::new().term("name", &format!("player{key:05}")).number("rank", f64::from(key));
+        index.insert(key, document.number("same", f64::from(key)).term("mode", if key % 2 == 0 { "x" } else { "y" }));
+    }
+    let shoulds = "mode:x rank:>5 same:>7 mode:y^2 rank:<15000^3 same:<12000 ".repeat(20);
+    for text in [
+        "+name:*x",
+        "-name:*1*",
+        "name:*x mode:z",
+        "+name:/.*x/",
+        "+name:play~2",
+        "-name:player77777~2 -name:/.*9/",
+        "+rank:<10000 +same:>=10000",
+        "+name:/(p|pl|pla|play|x){40}.*/",
+        &shoulds,
+    ] {
+        let query = Query::parse(text).expect("a query");
+        let search = |steps: &Steps| index.search(&query, &[], steps, |_, _| ControlFlow::Continue(()));
+        let whole = Steps::unbounded();
+        assert_eq!(search(&whole), Reach::Done, "{text}");
+        assert!(whole.taken() > 1_000, "{text}: {}", whole.taken());
+        for most in [0, 1_000, whole.taken() / 2] {
+            let steps = Steps::at_most(most);
+            assert_eq!(search(&steps), Reach::CutShort, "{text}");
+            // The last thing is finished: one term of a large expression, or the set of one clause.
+            assert!(steps.taken() <= most + 5_000, "{text}: {} of {most}", steps.taken());
+        }
     }
 }
 

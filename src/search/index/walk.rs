@@ -4,6 +4,7 @@ use super::{
     plan::{Column, SHORT, Set, Worth},
     slots::{Slot, has_bit, set_bit},
 };
+use crate::search::steps::{Reach, Steps};
 use std::{borrow::Cow, cmp::Ordering, collections::BinaryHeap, ops::ControlFlow};
 
 /// Which of equals comes first.
@@ -31,13 +32,22 @@ pub(super) struct Plan<'a> {
 type Visit<'v> = &'v mut dyn FnMut(Slot, f64) -> ControlFlow<()>;
 
 impl Plan<'_> {
-    /// Shows `visit` every match until it breaks.
-    pub(super) fn walk(mut self, order: Order, visit: Visit<'_>) {
-        // It is the visitor's matter how it ended.
-        let _ = match self.take_short_list() {
-            Some(list) => self.walk_list(&list, order, visit),
-            None => self.walk_words(order, visit),
+    /// Shows `visit` every match until it breaks, or `steps` are used up.
+    pub(super) fn walk(mut self, order: Order, steps: &Steps, visit: Visit<'_>) -> Reach {
+        let mut has_enough = false;
+        let visit = &mut |slot: Slot, score: f64| {
+            if !steps.take(1) {
+                return ControlFlow::Break(());
+            }
+            let flow = visit(slot, score);
+            has_enough = flow.is_break();
+            flow
         };
+        let _ = match self.take_short_list() {
+            Some(list) => self.walk_list(&list, order, steps, visit),
+            None => self.walk_words(order, steps, visit),
+        };
+        if steps.are_used_up() && !has_enough { Reach::CutShort } else { Reach::Done }
     }
 
     /// The shortest of the lists, if it is short enough to go through one by one.
@@ -53,43 +63,47 @@ impl Plan<'_> {
         }
     }
 
-    fn walk_list(&self, list: &[Slot], order: Order, visit: Visit<'_>) -> ControlFlow<()> {
-        let takes =
-            |slot: &Slot| self.all.iter().all(|set| set.has(*slot)) && !self.none.iter().any(|set| set.has(*slot));
+    fn walk_list(&self, list: &[Slot], order: Order, steps: &Steps, visit: Visit<'_>) -> ControlFlow<()> {
+        let cost = self.all.len() + self.none.len();
+        let takes = |slot: &Slot| {
+            steps.take_each(1 + cost)
+                && self.all.iter().all(|set| set.has(*slot))
+                && !self.none.iter().any(|set| set.has(*slot))
+        };
         match self.constant() {
             Some(score) if order == Order::OldestFirst => {
                 list.iter().copied().filter(takes).try_for_each(|slot| visit(slot, score))
             }
             Some(score) => list.iter().rev().copied().filter(takes).try_for_each(|slot| visit(slot, score)),
             None => {
-                let hits = list.iter().copied().filter(takes).map(|slot| self.hit(slot, order)).collect();
-                best_first(hits, visit)
+                let hits = list.iter().copied().filter(takes).map(|slot| self.hit(slot, order, steps)).collect();
+                best_first(hits, steps, visit)
             }
         }
     }
 
-    fn walk_words(mut self, order: Order, visit: Visit<'_>) -> ControlFlow<()> {
+    fn walk_words(mut self, order: Order, steps: &Steps, visit: Visit<'_>) -> ControlFlow<()> {
         let (all, none, worth) =
             (std::mem::take(&mut self.all), std::mem::take(&mut self.none), std::mem::take(&mut self.worth));
         self.worth = worth;
         let words = Words::new(all, none);
         if let Some(score) = self.constant() {
-            return words.walk(order, |_, word| word, &mut |slot| visit(slot, score));
+            return words.walk(order, steps, |_, word| word, &mut |slot| visit(slot, score));
         }
         let Some(levels) = self.levels() else {
             let mut hits = Vec::new();
-            let _ = words.walk(order, |_, word| word, &mut |slot| {
-                hits.push(self.hit(slot, order));
+            words.walk(order, steps, |_, word| word, &mut |slot| {
+                hits.push(self.hit(slot, order, steps));
                 ControlFlow::Continue(())
-            });
-            return best_first(hits, visit);
+            })?;
+            return best_first(hits, steps, visit);
         };
         let optional: Vec<&[u64]> = self.optional().map(|grades| &grades[0].1[..]).collect();
         for (score, combinations) in levels {
             let choose = |at: usize, word: u64| {
                 combinations.iter().fold(0, |chosen, combination| chosen | exactly(*combination, &optional, at, word))
             };
-            words.walk(order, choose, &mut |slot| visit(slot, score))?;
+            words.walk(order, steps, choose, &mut |slot| visit(slot, score))?;
         }
         ControlFlow::Continue(())
     }
@@ -129,7 +143,8 @@ impl Plan<'_> {
         Some(levels.map(|level| (level[0].0, level.iter().map(|(_, combination)| *combination).collect())).collect())
     }
 
-    fn hit(&self, slot: Slot, order: Order) -> Hit {
+    fn hit(&self, slot: Slot, order: Order, steps: &Steps) -> Hit {
+        steps.take_each(self.worth.len());
         let score = self.score(|grades| grades.iter().find(|(_, words)| has_bit(words, slot)).map(|(worth, _)| *worth));
         // The greatest comes first.
         Hit { score, rank: if order == Order::NewestFirst { slot } else { Slot::MAX - slot }, slot }
@@ -171,14 +186,20 @@ impl<'a> Words<'a> {
     fn walk(
         &self,
         order: Order,
+        steps: &Steps,
         choose: impl Fn(usize, u64) -> u64,
         visit: &mut dyn FnMut(Slot) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        let cost = 1 + (self.all.bits.len() + self.none.bits.len()) / 4;
         for step in 0..self.len {
+            if !steps.take_each(cost) {
+                return ControlFlow::Break(());
+            }
             let at = if order == Order::OldestFirst { step } else { self.len - 1 - step };
             let word = self.word(at);
             if word != 0 {
-                self.walk_word(at, self.within_ranges(at, choose(at, word)), order, visit)?;
+                steps.take_each(8 * (self.all.columns.len() + self.none.columns.len()));
+                self.walk_word(at, self.within_ranges(at, choose(at, word)), order, steps, visit)?;
             }
         }
         ControlFlow::Continue(())
@@ -199,9 +220,14 @@ impl<'a> Words<'a> {
         at: usize,
         mut word: u64,
         order: Order,
+        steps: &Steps,
         visit: &mut dyn FnMut(Slot) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        let asked = self.all.asked.len() + self.none.asked.len();
         while word != 0 {
+            if !steps.take_each(asked) {
+                return ControlFlow::Break(());
+            }
             let bit = match order {
                 Order::OldestFirst => word.trailing_zeros(),
                 Order::NewestFirst => 63 - word.leading_zeros(),
@@ -260,9 +286,12 @@ impl<'a> Checks<'a> {
 }
 
 /// Shows `visit` the hits, the best first. As many as it wants to see are sorted, and no more.
-fn best_first(hits: Vec<Hit>, visit: Visit<'_>) -> ControlFlow<()> {
+fn best_first(hits: Vec<Hit>, steps: &Steps, visit: Visit<'_>) -> ControlFlow<()> {
+    steps.take_each(hits.len());
     let mut hits = BinaryHeap::from(hits);
     while let Some(hit) = hits.pop() {
+        // What a heap does for one of many.
+        steps.take_each(hits.len().checked_ilog2().unwrap_or(0) as usize);
         visit(hit.slot, hit.score)?;
     }
     ControlFlow::Continue(())
