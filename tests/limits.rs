@@ -149,3 +149,20 @@ async fn a_user_holds_only_so_many_matches_over_all_sockets() {
     one.ask(json!({ "match_leave": { "match_id": id } })).await;
     other.create_match().await;
 }
+
+#[tokio::test]
+async fn coming_back_gets_nobody_more_than_the_sessions_rate() {
+    let (server, _) = server(|config| {
+        config.realtime.resume_window_ms = 3_600_000;
+        config.limits.messages_per_session_per_sec = 1;
+    })
+    .await;
+    let session = server.sign_in("player-a").await;
+    let token = text(&session["token"]);
+    let mut first = server.connect(token, "json").await;
+    assert_eq!(ping(&mut first).await, pong());
+    assert_eq!(ping(&mut first).await, pong());
+    let mut second = server.connect(token, "json").await;
+    let too_many = "Too many messages from this session. Try again in 2 seconds.";
+    assert_eq!(ping(&mut second).await, refused("p", too_many));
+}

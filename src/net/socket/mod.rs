@@ -186,7 +186,7 @@ async fn run(
     let dispatch = |session: &Arc<_>, envelope| envelopes::dispatch(services, session, client, envelope);
     let mut end = live.serve(dispatch).await;
     if end == End::Suspended {
-        session.outbound().detach(resume::detached_limits(services));
+        session.outbound().detach(services.realtime.detached_bounds());
         end = Box::pin(live.retire(dispatch)).await;
     }
     services.metrics.sockets_closed.get_or_create(&KindLabels { kind: end.kind() }).inc();
