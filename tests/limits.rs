@@ -166,3 +166,20 @@ async fn coming_back_gets_nobody_more_than_the_sessions_rate() {
     let too_many = "Too many messages from this session. Try again in 2 seconds.";
     assert_eq!(ping(&mut second).await, refused("p", too_many));
 }
+
+#[tokio::test]
+async fn who_hides_the_address_shares_a_rate_with_all_who_do() {
+    let (server, _) = server(|config| config.limits.messages_per_address_per_sec = 1).await;
+    let mut sockets = Vec::new();
+    for (id, hidden) in [("player-a", "garbage"), ("player-b", "rubbish")] {
+        let session = server.sign_in(id).await;
+        let query = format!("token={}&format=json", text(&session["token"]));
+        sockets.push(server.try_connect(&query, &[("x-forwarded-for", hidden)]).await.expect("it opens"));
+    }
+    assert_eq!(ping(&mut sockets[0]).await, pong());
+    assert_eq!(ping(&mut sockets[1]).await, pong());
+    let too_many = "Too many messages from this address. Try again in 2 seconds.";
+    assert_eq!(ping(&mut sockets[1]).await, refused("p", too_many));
+    let mut other = server.player("player-c").await;
+    assert_eq!(ping(&mut other).await, pong(), "who is known has a rate of its own");
+}

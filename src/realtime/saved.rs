@@ -119,7 +119,7 @@ impl Realtime {
             // Nothing is found by it: that is what the key is for.
             signature: [0; 32],
         };
-        let token_key = TokenKey::from_bytes(saved.token_key);
+        let token_key = Some(TokenKey::from_bytes(saved.token_key));
         let known = Known { session_id: saved.id, token_key, expires_unix: saved.expires_unix };
         let session = Session::restored(Arc::new(claims), known, format, saved.shows_status, socket);
         session.outbound().detach(self.detached_bounds());
