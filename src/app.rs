@@ -187,9 +187,10 @@ impl Server {
             metrics: metrics_listener.as_ref().map(|listener| address_of("metrics", listener)).transpose()?,
             dev_provider: provider.as_ref().map(|(listener, _)| address_of("dev_provider", listener)).transpose()?,
         };
-        let left_behind = snapshot::take_up(&services);
         let server = Http::new(services.clone())
             .map_err(|error| ConfigError { path: "socket.response_headers".to_owned(), what: error.to_string() })?;
+        // From here on nothing fails: it uses the snapshot up.
+        let left_behind = snapshot::take_up(&services);
         net::socket::keep_taken_up(&services, &lifecycle, left_behind);
         lifecycle.spawn(net::serve(http, Arc::new(server), lifecycle.clone()));
         if let Some(listener) = metrics_listener {

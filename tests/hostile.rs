@@ -6,6 +6,7 @@ mod common;
 
 use common::{Socket, TestServer, open_socket, text};
 use futures_util::{SinkExt, StreamExt};
+use kizuna::config::Config;
 use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use std::{
@@ -30,7 +31,22 @@ const ROUNDS: u64 = 300;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_cost_a_match_nothing() {
-    let server = TestServer::start().await;
+    beside_hostile_clients(|_| {}).await;
+}
+
+/// Each of them comes again and again with one token: sessions are lost, kept and taken over without end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_do_they_where_sessions_outlive_their_connections() {
+    beside_hostile_clients(|config| {
+        config.realtime.resume_window_ms = 500;
+        config.realtime.resume_max_sessions = 4;
+        config.realtime.resume_max_total_bytes = 1 << 16;
+    })
+    .await;
+}
+
+async fn beside_hostile_clients(change: impl FnOnce(&mut Config)) {
+    let server = TestServer::start_with(change).await;
     let (mut players, id) = a_match(&server).await;
     let address = server.running.http();
     let crowd = Crowd::default();
@@ -99,14 +115,16 @@ async fn next_data(player: &mut Socket) -> Value {
 async fn nothing_is_left(server: &TestServer) {
     let metrics = &server.running.services().metrics;
     let gauges = || {
-        [&metrics.sessions, &metrics.presences, &metrics.streams, &metrics.follows, &metrics.matches, &metrics.parties]
-            .map(Gauge::get)
+        let places = [&metrics.sessions, &metrics.sessions_detached, &metrics.presences, &metrics.streams];
+        (places.map(Gauge::get), [&metrics.follows, &metrics.matches, &metrics.parties].map(Gauge::get))
     };
     let end = Instant::now() + Duration::from_secs(30);
-    while gauges() != [0; 6] {
-        assert!(Instant::now() < end, "sessions, presences, streams, follows, matches, parties: {:?}", gauges());
+    while gauges() != ([0; 4], [0; 3]) {
+        let what = "sessions, detached, presences, streams; follows, matches, parties";
+        assert!(Instant::now() < end, "{what}: {:?}", gauges());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(server.running.services().realtime.detached_bounds().held(), 0);
 }
 
 /// How far the hostile clients are.

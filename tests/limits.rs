@@ -176,3 +176,37 @@ async fn a_user_is_in_only_so_many_parties_over_all_sockets() {
     one.ask(json!({ "cid": "l", "party_leave": { "party_id": id } })).await;
     other.enter(&open).await;
 }
+
+#[tokio::test]
+async fn coming_back_gets_nobody_more_than_the_sessions_rate() {
+    let (server, _) = server(|config| {
+        config.realtime.resume_window_ms = 3_600_000;
+        config.limits.messages_per_session_per_sec = 1;
+    })
+    .await;
+    let session = server.sign_in("player-a").await;
+    let token = text(&session["token"]);
+    let mut first = server.connect(token, "json").await;
+    assert_eq!(ping(&mut first).await, pong());
+    assert_eq!(ping(&mut first).await, pong());
+    let mut second = server.connect(token, "json").await;
+    let too_many = "Too many messages from this session. Try again in 2 seconds.";
+    assert_eq!(ping(&mut second).await, refused("p", too_many));
+}
+
+#[tokio::test]
+async fn who_hides_the_address_shares_a_rate_with_all_who_do() {
+    let (server, _) = server(|config| config.limits.messages_per_address_per_sec = 1).await;
+    let mut sockets = Vec::new();
+    for (id, hidden) in [("player-a", "garbage"), ("player-b", "rubbish")] {
+        let session = server.sign_in(id).await;
+        let query = format!("token={}&format=json", text(&session["token"]));
+        sockets.push(server.try_connect(&query, &[("x-forwarded-for", hidden)]).await.expect("it opens"));
+    }
+    assert_eq!(ping(&mut sockets[0]).await, pong());
+    assert_eq!(ping(&mut sockets[1]).await, pong());
+    let too_many = "Too many messages from this address. Try again in 2 seconds.";
+    assert_eq!(ping(&mut sockets[1]).await, refused("p", too_many));
+    let mut other = server.player("player-c").await;
+    assert_eq!(ping(&mut other).await, pong(), "who is known has a rate of its own");
+}

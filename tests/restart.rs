@@ -32,6 +32,7 @@ fn patient(config: &mut Config) {
     config.socket.close_ack_wait_ms = 30_000;
     config.realtime.resume_max_messages = 100_000;
     config.realtime.resume_max_bytes = 1 << 26;
+    config.realtime.resume_max_total_bytes = 1 << 30;
 }
 
 async fn restart(server: TestServer, change: fn(&mut Config)) -> TestServer {
@@ -312,4 +313,135 @@ fn a_snapshot_that_cannot_be_believed_is_put_aside_with_its_reason_and_nobody_is
         assert_eq!(std::fs::read(folder.path().join("realtime.snapshot.refused")).expect("put aside"), file);
         server.terminate();
     }
+}
+
+/// Two who are in one match: their tokens, the match's id, the second one's presence, and their sockets.
+async fn two_in_a_match(server: &TestServer) -> ([String; 2], String, Value, [Socket; 2]) {
+    let (one, other) = (server.sign_in("player-one").await, server.sign_in("player-other").await);
+    let tokens = [&one, &other].map(|session| text(&session["token"]).to_owned());
+    let mut a = server.connect(&tokens[0], "json").await;
+    let mut b = server.connect(&tokens[1], "json").await;
+    let (match_id, _) = a.create_match().await;
+    let own_b = b.join_match(&match_id).await;
+    a.next().await;
+    (tokens, match_id, own_b, [a, b])
+}
+
+#[tokio::test]
+async fn who_does_not_come_back_within_the_window_has_left_for_those_who_did() {
+    let server = TestServer::start_with(keeping).await;
+    let ([one, _], _, own_b, _sockets) = two_in_a_match(&server).await;
+    let server = restart(server, |config| {
+        keeping(config);
+        config.realtime.resume_window_ms = 2_000;
+    })
+    .await;
+    let mut a = server.connect(&one, "json").await;
+    assert_eq!(a.next().await["match_presence_event"]["leaves"], json!([own_b]));
+    let metrics = &server.running.services().metrics;
+    assert_eq!((metrics.sessions.get(), metrics.sessions_detached.get()), (1, 0));
+}
+
+#[tokio::test]
+async fn whose_account_is_gone_at_the_start_has_left() {
+    let server = TestServer::start_with(keeping).await;
+    let ([one, other], match_id, own_b, _sockets) = two_in_a_match(&server).await;
+    let folder = server.stop().await;
+    let database = rusqlite::Connection::open(folder.path().join("kizuna.db")).expect("opens");
+    let name = text(&own_b["username"]);
+    assert_eq!(database.execute("DELETE FROM users WHERE username = ?1", [name]).expect("written"), 1);
+    drop(database);
+    let server = TestServer::start_in(folder, keeping).await;
+    let mut a = server.connect(&one, "json").await;
+    assert_eq!(a.next().await["match_presence_event"]["leaves"], json!([own_b]));
+    assert_eq!(server.running.services().metrics.sessions.get(), 1);
+    let mut new = server.connect(&other, "json").await;
+    assert_ne!(new.join_match(&match_id).await["session_id"], own_b["session_id"], "not the same session");
+}
+
+#[tokio::test]
+async fn a_session_counts_for_its_users_quotas_after_a_restart_as_before() {
+    let change = |config: &mut Config| {
+        keeping(config);
+        config.limits.matches_per_user = 2;
+    };
+    let server = TestServer::start_with(change).await;
+    let ([one, _], match_id, _, _sockets) = two_in_a_match(&server).await;
+    let server = restart(server, change).await;
+    let mut a = server.connect(&one, "json").await;
+    a.create_match().await;
+    let full = json!({ "cid": "1", "error": { "code": 5, "message": "User in too many matches" } });
+    assert_eq!(a.ask(json!({ "cid": "1", "match_create": {} })).await, full);
+    a.ask(json!({ "cid": "2", "match_leave": { "match_id": match_id } })).await;
+    a.create_match().await;
+    assert_eq!(a.ask(json!({ "cid": "1", "match_create": {} })).await, full);
+}
+
+/// A server process that keeps sessions, and somebody in a match there.
+async fn process_with_a_match(folder: &std::path::Path) -> (process::Process, Socket) {
+    let server = process::Process::start(folder, &KEEPING);
+    let answer = reqwest::Client::new()
+        .post(format!("http://{}/v2/account/authenticate/custom", server.http))
+        .header("authorization", common::SERVER_KEY)
+        .body(json!({ "id": "player-one" }).to_string())
+        .send()
+        .await
+        .expect("an answer");
+    let session: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
+    let query = format!("token={}&format=json", text(&session["token"]));
+    let mut socket = open_socket(server.http, &query, &[]).await.expect("it opens");
+    socket.create_match().await;
+    (server, socket)
+}
+
+const KEEPING: [(&str, &str); 4] = [
+    process::PLAIN[0],
+    ("KIZUNA_REALTIME_RESUME_WINDOW_MS", "60000"),
+    ("KIZUNA_REALTIME_SNAPSHOT", "true"),
+    ("KIZUNA_SOCKET_CLOSE_ACK_WAIT_MS", "50"),
+];
+
+#[tokio::test]
+async fn a_snapshot_is_used_once_and_a_crash_brings_no_old_state_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("realtime.snapshot");
+    let (mut server, _socket) = process_with_a_match(folder.path()).await;
+    server.terminate();
+    assert!(path.exists());
+    let mut server = process::Process::start(folder.path(), &KEEPING);
+    assert_eq!(gauge(&server, "kizuna_sessions").await, 1);
+    server.signal("-KILL");
+    server.child.wait().expect("it ends");
+    assert!(!path.exists());
+    let server = process::Process::start(folder.path(), &KEEPING);
+    assert_eq!(gauge(&server, "kizuna_sessions").await, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_disk_that_takes_no_snapshot_stops_no_stop_and_leaves_nothing_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut server, _socket) = process_with_a_match(folder.path()).await;
+    // The log may still grow; a record of one session is longer than what is left.
+    let limited =
+        std::process::Command::new("prlimit").args(["--pid", &server.child.id().to_string(), "--fsize=200:"]).status();
+    assert!(limited.expect("prlimit (util-linux) runs").success());
+    server.terminate();
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("readable")
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("snapshot"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+    let server = process::Process::start(folder.path(), &KEEPING);
+    assert_eq!(gauge(&server, "kizuna_sessions").await, 0);
+}
+
+/// A number among a process's metrics.
+async fn gauge(server: &process::Process, name: &str) -> i64 {
+    let line = server.printed.iter().find_map(|line| line.strip_prefix("listening metrics")).expect("its address");
+    let text = reqwest::get(format!("http://{}/metrics", line.trim())).await.expect("an answer").text().await;
+    let text = text.expect("a body");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("the number");
+    value.parse().expect("a number")
 }

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{
-    PATIENCE, Socket, TestServer,
+    PATIENCE, Socket, TestServer, fixed,
     parties::{Player, leader, leaves},
     text,
 };
 use futures_util::StreamExt;
-use kizuna::{config::Config, telemetry::KindLabels};
+use kizuna::{config::Config, features::account, telemetry::KindLabels};
 use kizuna_protocol::{
     envelope::{self, Format},
     realtime::{Envelope, MatchDataSend, MatchJoin, envelope::Message as Body, match_join},
@@ -432,4 +432,145 @@ async fn a_stop_ends_what_waits() {
     let Play { lost, .. } = play(&server).await;
     lose(&server, lost).await;
     assert!(server.running.stop().await, "in time");
+}
+
+#[tokio::test]
+async fn where_tokens_end_sockets_the_end_of_the_token_ends_what_waits() {
+    let (clock, entropy) = fixed();
+    let (time, folder) = (clock.clone(), tempfile::tempdir().expect("a folder"));
+    let change = |config: &mut Config| {
+        resuming(config);
+        config.session.close_on_expiry = true;
+        config.session.token_expiry_sec = 1;
+        config.session.expiry_warning_sec = 0;
+    };
+    let server = TestServer::start_built(folder, change, |server| server.with_time(time, entropy)).await;
+    let lost = server.player("player-lost").await;
+    lose(&server, lost).await;
+    assert_eq!(sessions(&server), 1, "whose token is good waits");
+    clock.advance_seconds(1);
+    until("it has ended", || sessions(&server) == 0 && detached(&server) == 0).await;
+}
+
+#[tokio::test]
+async fn who_is_banned_while_the_line_is_lost_has_left() {
+    let server = server().await;
+    let Play { mut stays, lost, token, own, .. } = play(&server).await;
+    lose(&server, lost).await;
+    let banned = text(&own["user_id"]).parse().expect("an id");
+    assert!(account::set_disabled(server.running.services(), banned, true).await.expect("done"));
+    assert_eq!(stays.next().await["match_presence_event"]["leaves"], json!([own]));
+    assert_eq!(server.try_connect(&format!("token={token}"), &[]).await.err().expect("refused").0, 401);
+    until("its place is free", || detached(&server) == 0).await;
+}
+
+#[tokio::test]
+async fn who_answers_no_ping_is_lost_and_may_come_back() {
+    let server = server_with(|config| {
+        config.socket.ping_period_ms = 500;
+        config.socket.pong_wait_ms = 1_000;
+        config.socket.close_ack_wait_ms = 50;
+    })
+    .await;
+    let session = server.sign_in("player-silent").await;
+    let token = text(&session["token"]);
+    let mut silent = server.connect(token, "json").await;
+    let (match_id, own) = silent.create_match().await;
+    until("it is given up", || detached(&server) == 1).await;
+    let mut back = server.connect(token, "json").await;
+    back.send(json!({ "cid": "1", "match_join": { "match_id": match_id } })).await;
+    assert_eq!(back.next().await["match"]["self"], own, "it never left");
+    // The old line hears why it was closed.
+    while !matches!(silent.next_frame().await, Some(Message::Close(_)) | None) {}
+}
+
+/// As much as fits lies with the operating system when the server gives up; the rest goes to whoever comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_a_client_did_not_read_nothing_is_lost_or_doubled() {
+    const MESSAGES: i64 = 8_000;
+    let server = server_with(|config| {
+        config.socket.write_wait_ms = 200;
+        config.socket.outgoing_queue_size = 100_000;
+        config.socket.outgoing_queue_bytes = 1 << 28;
+        config.realtime.resume_max_messages = 100_000;
+        config.realtime.resume_max_bytes = 1 << 28;
+    })
+    .await;
+    let Play { mut stays, mut lost, token, match_id, .. } = play(&server).await;
+    let data = "eHh4".repeat(900);
+    for op_code in 1..=MESSAGES {
+        let sent = json!({ "match_id": match_id, "op_code": op_code.to_string(), "data": data });
+        stays.send(json!({ "match_data_send": sent })).await;
+    }
+    until("it is given up", || detached(&server) == 1).await;
+    let mut heard = Vec::new();
+    while let Some(Message::Text(json)) = lost.next_frame().await {
+        let envelope: Value = serde_json::from_str(&json).expect("JSON");
+        heard.push(text(&envelope["match_data"]["op_code"]).parse::<i64>().expect("a number"));
+    }
+    let mut back = server.connect(&token, "json").await;
+    assert!(!heard.is_empty() && heard.len() < MESSAGES as usize, "{}", heard.len());
+    while heard.len() < MESSAGES as usize {
+        heard.push(next_op_code(&mut back).await);
+    }
+    assert!(heard.iter().copied().eq(1..=MESSAGES), "a gap, or something twice");
+    back.quiet_but_pings().await;
+}
+
+#[tokio::test]
+async fn a_party_and_a_ticket_are_there_for_who_comes_back() {
+    let server = server_with(|config| config.matchmaker.interval_sec = 3_600).await;
+    let Play { mut stays, mut lost, token, own, .. } = play(&server).await;
+    lost.send(json!({ "cid": "1", "party_create": { "open": true, "max_size": 4 } })).await;
+    let party_id = loop {
+        let party = &lost.next().await["party"];
+        if party.is_object() {
+            break text(&party["party_id"]).to_owned();
+        }
+    };
+    lost.send(json!({ "cid": "2", "matchmaker_add": { "min_count": 2, "max_count": 2, "query": "*" } })).await;
+    let ticket = loop {
+        let told = lost.next().await;
+        if told["cid"] == "2" {
+            break told["matchmaker_ticket"]["ticket"].clone();
+        }
+    };
+    lose(&server, lost).await;
+    let metrics = &server.running.services().metrics;
+    assert_eq!((metrics.parties.get(), metrics.matchmaker_tickets.get()), (1, 1));
+    stays.send(json!({ "cid": "3", "party_join": { "party_id": party_id } })).await;
+    let party = loop {
+        let told = stays.next().await;
+        if told["party"].is_object() {
+            break told["party"].clone();
+        }
+    };
+    assert_eq!(party["leader"]["session_id"], own["session_id"], "{party}");
+
+    let mut back = server.connect(&token, "json").await;
+    let joined = back.next().await;
+    assert_eq!(joined["party_presence_event"]["party_id"], party_id.as_str(), "who came meanwhile: {joined}");
+    let removed = back.ask(json!({ "cid": "4", "matchmaker_remove": { "ticket": ticket } })).await;
+    assert_eq!(removed, json!({ "cid": "4" }));
+    back.send(json!({ "cid": "5", "party_data_send": { "party_id": party_id, "op_code": "9", "data": "eA==" } })).await;
+    let heard = loop {
+        let told = stays.next().await;
+        if told["party_data"].is_object() {
+            break told["party_data"].clone();
+        }
+    };
+    assert_eq!(heard["presence"]["session_id"], own["session_id"]);
+}
+
+#[tokio::test]
+async fn what_waits_for_all_together_has_a_bound_and_whoever_passes_it_has_left() {
+    let server = server_with(|config| config.realtime.resume_max_total_bytes = 4_000).await;
+    let Play { mut stays, lost, match_id, own, .. } = play(&server).await;
+    lose(&server, lost).await;
+    for op_code in 1..=40 {
+        stays.send(data(&match_id, op_code)).await;
+    }
+    assert_eq!(stays.next().await["match_presence_event"]["leaves"], json!([own]));
+    until("its place is free", || detached(&server) == 0).await;
+    assert_eq!(server.running.services().realtime.detached_bounds().held(), 0, "and what it held");
 }

@@ -13,6 +13,9 @@ section! {
         resume_max_messages: usize = 1_024,
         /// Bytes kept for a session whose connection is lost; more end it.
         resume_max_bytes: usize = 262_144,
+        /// Bytes kept for all sessions whose connection is lost, with what their queues take; a session for which one more message
+        /// would pass that ends.
+        resume_max_total_bytes: usize = 268_435_456,
         /// Sessions kept whose connection is lost, over all users; beyond it one ends at once, as without a window.
         resume_max_sessions: usize = 16_384,
         /// True: when the server stops, live sessions with their matches, parties and tickets are written to data_dir, and the next

@@ -11,6 +11,7 @@ pub(super) fn judge_realtime(config: &Config) -> Result<(), ConfigError> {
     for (value, path) in [
         (realtime.resume_max_messages, "realtime.resume_max_messages"),
         (realtime.resume_max_bytes, "realtime.resume_max_bytes"),
+        (realtime.resume_max_total_bytes, "realtime.resume_max_total_bytes"),
         (realtime.resume_max_sessions, "realtime.resume_max_sessions"),
         (realtime.presence_batch_members, "realtime.presence_batch_members"),
         (realtime.max_streams_per_session, "realtime.max_streams_per_session"),

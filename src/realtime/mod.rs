@@ -4,6 +4,7 @@
 mod answers;
 mod attachment;
 mod delivery;
+mod detached;
 mod outbound;
 mod registry;
 mod saved;
@@ -13,6 +14,7 @@ mod streams;
 pub use answers::Heard;
 pub use attachment::{Call, Claim, Keeper};
 pub use delivery::Delivery;
+pub use detached::DetachedBounds;
 pub use outbound::{Outbound, OutboundLimits};
 pub use registry::{ConnectError, Registry, TokenKey};
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub struct Realtime {
     registry: Arc<Registry>,
     streams: Arc<Streams>,
     detached: Arc<AtomicUsize>,
+    detached_bounds: DetachedBounds,
     metrics: Metrics,
     settings: Settings,
 }
@@ -86,7 +89,8 @@ impl Realtime {
             snapshot: config.realtime.snapshot,
             most_detached: config.realtime.resume_max_sessions,
         };
-        Self { registry, streams, detached: Arc::default(), metrics, settings }
+        let detached_bounds = DetachedBounds::new(config);
+        Self { registry, streams, detached: Arc::default(), detached_bounds, metrics, settings }
     }
 
     /// Live sessions.
@@ -196,6 +200,11 @@ impl Realtime {
         self.detached.fetch_update(Relaxed, Relaxed, room).ok()?;
         self.metrics.sessions_detached.inc();
         Some(DetachedPlace { detached: self.detached.clone(), metrics: self.metrics.clone() })
+    }
+
+    /// What may wait for sessions without a connection.
+    pub fn detached_bounds(&self) -> DetachedBounds {
+        self.detached_bounds.clone()
     }
 
     /// Whether a user shows a status to somebody of `tenant`; `online` in users and accounts.

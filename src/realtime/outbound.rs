@@ -1,5 +1,6 @@
 //! What waits to be written to one client: a bounded queue that never makes the sender wait.
 
+use super::detached::{Detached, DetachedBounds};
 use futures_util::task::AtomicWaker;
 use kizuna_protocol::code::Close;
 use parking_lot::Mutex;
@@ -18,6 +19,12 @@ pub struct OutboundLimits {
     pub bytes: usize,
 }
 
+impl OutboundLimits {
+    pub(super) const fn are_passed(self, messages: usize, bytes: usize) -> bool {
+        messages > self.messages || bytes > self.bytes
+    }
+}
+
 /// One client's queue. Anybody may put messages in; the socket's task alone takes them out.
 #[derive(Debug)]
 pub struct Outbound {
@@ -32,14 +39,22 @@ struct State {
     queue: VecDeque<Message>,
     bytes: usize,
     close: Option<Close>,
-    /// The bounds while nobody reads, in place of the socket's.
-    detached: Option<OutboundLimits>,
+    /// The bounds while nobody reads, in place of the socket's. Boxed, since most queues have a reader.
+    detached: Option<Box<Detached>>,
 }
 
 impl State {
     /// A bound is passed: everything is dropped.
     fn overflow(&mut self) {
         (self.queue, self.bytes, self.close) = (VecDeque::new(), 0, Some(Close::QUEUE_FULL));
+        self.detached = None;
+    }
+
+    fn is_passed(&mut self, socket: OutboundLimits) -> bool {
+        match &mut self.detached {
+            Some(detached) => !detached.holds(self.queue.len(), self.bytes),
+            None => socket.are_passed(self.queue.len(), self.bytes),
+        }
     }
 }
 
@@ -59,7 +74,7 @@ impl Outbound {
         let wakes = state.queue.is_empty();
         state.bytes += message.len();
         state.queue.push_back(message);
-        if self.is_passed(&state) {
+        if state.is_passed(self.limits) {
             state.overflow();
             drop(state);
             self.reader.wake();
@@ -69,14 +84,9 @@ impl Outbound {
         }
     }
 
-    fn is_passed(&self, state: &State) -> bool {
-        let limits = state.detached.as_ref().unwrap_or(&self.limits);
-        state.queue.len() > limits.messages || state.bytes > limits.bytes
-    }
-
-    /// Nobody reads for now: `limits` count instead of the socket's. Where they are passed already, that is the end.
-    pub fn detach(&self, limits: OutboundLimits) {
-        self.give_back(VecDeque::new(), Some(limits));
+    /// Nobody reads for now: `bounds` count instead of the socket's. Where they are passed already, that is the end.
+    pub fn detach(&self, bounds: DetachedBounds) {
+        self.give_back(VecDeque::new(), Some(bounds));
     }
 
     /// What was taken but not sent comes before everything that waits.
@@ -84,16 +94,18 @@ impl Outbound {
         self.give_back(unsent, None);
     }
 
-    fn give_back(&self, mut unsent: VecDeque<Message>, limits: Option<OutboundLimits>) {
+    fn give_back(&self, mut unsent: VecDeque<Message>, bounds: Option<DetachedBounds>) {
         let mut state = self.state.lock();
         if state.close.is_some() {
             return;
         }
-        state.detached = limits.or(state.detached);
+        if let Some(bounds) = bounds {
+            state.detached.get_or_insert_with(|| Box::new(Detached::new(bounds)));
+        }
         state.bytes += unsent.iter().map(Message::len).sum::<usize>();
         unsent.append(&mut state.queue);
         state.queue = unsent;
-        if self.is_passed(&state) {
+        if state.is_passed(self.limits) {
             state.overflow();
             drop(state);
             self.reader.wake();
@@ -201,5 +213,33 @@ mod tests {
         outbound.close(Close::IDLE_TIMEOUT);
         outbound.close(Close::DISCONNECTED);
         assert_eq!(outbound.closing(), Some(Close::IDLE_TIMEOUT));
+    }
+
+    #[test]
+    fn what_waits_for_all_without_a_connection_has_a_bound_and_is_given_back() {
+        let bounds = DetachedBounds::of(OutboundLimits { messages: 100, bytes: 10_000 }, 1_000);
+        let (one, other) = (queue(100, 10_000), queue(100, 10_000));
+        one.push(Message::text("before"));
+        one.detach(bounds.clone());
+        other.detach(bounds.clone());
+        one.push(Message::text("x".repeat(800)));
+        let held = bounds.held();
+        assert!((806..=1_000).contains(&held), "{held}");
+        other.push(Message::text("x".repeat(200)));
+        assert_eq!(
+            (one.closing(), other.closing()),
+            (None, Some(Close::QUEUE_FULL)),
+            "the one for whom it was too much"
+        );
+        assert_eq!(bounds.held(), held, "and nothing of it is held any more");
+        one.detach(bounds.clone());
+        assert_eq!(bounds.held(), held, "nothing counts twice");
+        assert_eq!(one.attach().len(), 2);
+        assert_eq!(bounds.held(), 0);
+        one.detach(bounds.clone());
+        (0..3).for_each(|_| one.push(Message::text("")));
+        assert!(bounds.held() > 0, "an empty message takes a place, too");
+        drop(one);
+        assert_eq!(bounds.held(), 0, "nor does a session that is gone hold anything");
     }
 }

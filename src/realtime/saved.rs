@@ -82,16 +82,14 @@ impl Realtime {
     }
 
     /// Takes up sessions and streams, before the first socket opens. Nobody is told of anything; what waits for a session waits
-    /// within `detached`, or ends it. Answers the sessions: the caller is to keep each.
+    /// within the bounds of those without a connection, or ends it. Answers the sessions: the caller is to keep each.
     pub fn take_up(
         &self,
         sessions: Vec<SavedSession>,
         streams: Vec<SavedStream>,
         socket: OutboundLimits,
-        detached: OutboundLimits,
     ) -> Vec<Arc<Session>> {
-        let sessions: Vec<_> =
-            sessions.into_iter().map(|saved| self.take_up_session(saved, socket, detached)).collect();
+        let sessions: Vec<_> = sessions.into_iter().map(|saved| self.take_up_session(saved, socket)).collect();
         for SavedStream { tenant, mode, subject, subcontext, label, members, followers } in streams {
             let mode = super::Mode::from_number(mode);
             let key = StreamKey::new(tenant, mode, subject).with_subcontext(subcontext).with_label(&label);
@@ -107,7 +105,7 @@ impl Realtime {
         sessions
     }
 
-    fn take_up_session(&self, saved: SavedSession, socket: OutboundLimits, detached: OutboundLimits) -> Arc<Session> {
+    fn take_up_session(&self, saved: SavedSession, socket: OutboundLimits) -> Arc<Session> {
         let format = if saved.is_protobuf { Format::Protobuf } else { Format::Json };
         let claims = SessionClaims {
             user_id: saved.user_id,
@@ -121,10 +119,10 @@ impl Realtime {
             // Nothing is found by it: that is what the key is for.
             signature: [0; 32],
         };
-        let token_key = TokenKey::from_bytes(saved.token_key);
+        let token_key = Some(TokenKey::from_bytes(saved.token_key));
         let known = Known { session_id: saved.id, token_key, expires_unix: saved.expires_unix };
         let session = Session::restored(Arc::new(claims), known, format, saved.shows_status, socket);
-        session.outbound().detach(detached);
+        session.outbound().detach(self.detached_bounds());
         saved.waiting.into_iter().filter_map(|bytes| frame(format, bytes)).for_each(|frame| {
             session.outbound().push(frame);
         });

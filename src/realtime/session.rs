@@ -36,17 +36,23 @@ pub struct Identity {
 #[derive(Debug)]
 struct Credential {
     claims: Arc<SessionClaims>,
-    /// What the session is found by for whoever comes with the same token.
-    token_key: TokenKey,
+    /// What the session is found by for whoever comes with the same token, where the claims do not tell: a restart has passed.
+    token_key: Option<Box<TokenKey>>,
     /// When the session ends, in seconds since 1970: not before its token does, later when the token's chain was refreshed.
     expires_unix: i64,
+}
+
+impl Credential {
+    fn token_key(&self) -> TokenKey {
+        self.token_key.as_deref().copied().unwrap_or_else(|| TokenKey::of(&self.claims.signature))
+    }
 }
 
 /// What does not follow from the claims of a session that there has been before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) session_id: Uuid,
-    pub(super) token_key: TokenKey,
+    pub(super) token_key: Option<TokenKey>,
     pub(super) expires_unix: i64,
 }
 
@@ -64,7 +70,13 @@ pub struct Session {
     held: Mutex<Held>,
     /// What the user is in over all sessions.
     holdings: OnceLock<Arc<Holdings>>,
-    /// How much the session has asked for lately, by kind; and how often it was refused.
+    used: OnceLock<Box<Used>>,
+}
+
+/// How much a session has asked for lately. Made with the first request that counts: an idle session has none.
+#[derive(Debug, Default)]
+struct Used {
+    /// By kind.
     buckets: [Bucket; KINDS],
     refusals: Bucket,
 }
@@ -78,8 +90,8 @@ impl Session {
         shows_status: bool,
         limits: OutboundLimits,
     ) -> Arc<Self> {
-        let (token_key, expires_unix) = (TokenKey::of(&claims.signature), claims.expires_unix);
-        Self::restored(claims, Known { session_id, token_key, expires_unix }, format, shows_status, limits)
+        let known = Known { session_id, token_key: None, expires_unix: claims.expires_unix };
+        Self::restored(claims, known, format, shows_status, limits)
     }
 
     /// The same for one that there has been before: what it is found by and when it ends is known.
@@ -100,7 +112,7 @@ impl Session {
         let identity = Identity { user_id: claims.user_id, tenant: claims.tenant, session_id, presence };
         Arc::new(Self {
             identity,
-            credential: Mutex::new(Credential { claims, token_key, expires_unix }),
+            credential: Mutex::new(Credential { claims, token_key: token_key.map(Box::new), expires_unix }),
             format,
             shows_status,
             outbound: Outbound::new(limits),
@@ -108,8 +120,7 @@ impl Session {
             attachment: Attachment::default(),
             held: Mutex::default(),
             holdings: OnceLock::new(),
-            buckets: Default::default(),
-            refusals: Bucket::default(),
+            used: OnceLock::new(),
         })
     }
 
@@ -140,7 +151,7 @@ impl Session {
 
     /// What the session is found by for whoever comes with the same token.
     pub(super) fn token_key(&self) -> TokenKey {
-        self.credential.lock().token_key
+        self.credential.lock().token_key()
     }
 
     /// The token of `claims` takes the place of the session's own; answers what that was found by. `None`, and no change, if it
@@ -151,9 +162,9 @@ impl Session {
             return None;
         }
         credential.expires_unix = claims.expires_unix;
-        let token_key = TokenKey::of(&claims.signature);
-        credential.claims = claims;
-        Some(std::mem::replace(&mut credential.token_key, token_key))
+        let older = credential.token_key();
+        (credential.claims, credential.token_key) = (claims, None);
+        Some(older)
     }
 
     /// The chain `token_id` has been refreshed: if the session lives by it, it lives on until `expires_unix`.
@@ -212,12 +223,16 @@ impl Session {
 
     /// How much of kind number `kind`, from 0 to 3, the session has asked for lately.
     pub fn bucket(&self, kind: usize) -> &Bucket {
-        &self.buckets[kind]
+        &self.used().buckets[kind]
     }
 
     /// How often the session has been refused lately.
     pub fn refusals(&self) -> &Bucket {
-        &self.refusals
+        &self.used().refusals
+    }
+
+    fn used(&self) -> &Used {
+        self.used.get_or_init(Box::default)
     }
 
     /// What the user is in over all sessions.

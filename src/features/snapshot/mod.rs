@@ -75,15 +75,24 @@ fn write_file(folder: &Path, snapshot: Snapshot, most: u64) -> Result<(), Fault>
     let bytes = encode(snapshot, most)?;
     let unfinished = folder.join(UNFINISHED);
     remove_if_there(&unfinished)?;
+    let written = write_whole(&unfinished, &bytes);
+    if written.is_err() {
+        // A disk that is full is not to keep half of it. The fault that counts is the first.
+        let _ = remove_if_there(&unfinished);
+    }
+    written?;
+    fs::rename(&unfinished, folder.join(FILE))?;
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, folder.join(FILE))?;
-    Ok(File::open(folder)?.sync_all()?)
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Takes up what the last stop wrote down. Call it before anybody can connect. Answers the sessions, each with whether it may go
@@ -162,10 +171,8 @@ fn revive(services: &Services, snapshot: Snapshot, users: &HashSet<Uuid>) -> Vec
     let config = &services.config;
     let socket =
         OutboundLimits { messages: config.socket.outgoing_queue_size, bytes: config.socket.outgoing_queue_bytes };
-    let detached =
-        OutboundLimits { messages: config.realtime.resume_max_messages, bytes: config.realtime.resume_max_bytes };
     let Snapshot { sessions, streams, parties, tickets } = snapshot;
-    let sessions = services.realtime.take_up(sessions, streams, socket, detached);
+    let sessions = services.realtime.take_up(sessions, streams, socket);
     let parties = services.parties.import(parties, services.realtime.streams());
     let registry = services.realtime.registry();
     let tickets = services.matchmaker.import(tickets, |id| registry.by_id(id).is_some());

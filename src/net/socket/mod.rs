@@ -9,12 +9,14 @@ mod written;
 use crate::{
     features::{Client, Services, ticket},
     identity::session::SessionClaims,
+    lifecycle::Lifecycle,
     net::{
         Query,
         accept::Connection,
-        envelopes,
+        envelopes::{self, Served},
         respond::{self, Response},
     },
+    realtime::{Keeper, Session},
     telemetry::KindLabels,
 };
 use expiry::Expiry;
@@ -25,10 +27,10 @@ use hyper::{
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
-use kizuna_protocol::{code::Close, envelope::Format};
+use kizuna_protocol::{code::Close, envelope::Format, realtime::Envelope};
 pub use resume::keep_taken_up;
 
-use live::{End, LiveSocket, Timing};
+use live::{End, LiveSocket, Remains, Timing};
 use resume::Opening;
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
@@ -156,7 +158,8 @@ fn refuse(refusal: Refusal) -> Response {
     response
 }
 
-/// A socket's life: admitted, served, cleaned up, closed.
+/// A socket's life: admitted, served, cleaned up, closed. What only its beginning and its end need is boxed, and so gone while it is
+/// open, which is most of the time: an idle socket's memory is this task.
 async fn run(
     services: &Arc<Services>,
     connection: Arc<Connection>,
@@ -164,11 +167,30 @@ async fn run(
     client: Client,
     upgraded: Upgraded,
 ) {
-    let Some(socket) = websocket(services, upgraded).await else { return };
-    let lifecycle = &connection.lifecycle;
+    let opened = Box::pin(open(services, &connection.lifecycle, opening, upgraded)).await;
+    let Some((keeper, mut live)) = opened else { return };
+    let dispatch = |session: &Arc<_>, envelope| envelopes::dispatch(services, session, client, envelope);
+    let end = live.serve(&dispatch).await;
+    let kept = Box::pin(finish(services, connection, keeper, live, end, &dispatch)).await;
+    if let Some((keeper, remains)) = kept {
+        Box::pin(resume::keep(services, keeper, remains)).await;
+    }
+}
+
+/// The session of a new connection, and its socket; `None` when it gets none.
+async fn open(
+    services: &Arc<Services>,
+    lifecycle: &Lifecycle,
+    opening: Opening,
+    upgraded: Upgraded,
+) -> Option<(Keeper, LiveSocket<TcpStream>)> {
+    let socket = websocket(services, upgraded).await?;
     let keeper = match resume::admit(services, lifecycle, opening).await {
         Ok(keeper) => keeper,
-        Err(close) => return refuse_socket(services, socket, close).await,
+        Err(close) => {
+            refuse_socket(services, socket, close).await;
+            return None;
+        }
     };
     let session = keeper.session().clone();
     // Logged out, banned or deleted since the handshake: whoever did that found no socket to close.
@@ -179,15 +201,27 @@ async fn run(
     if lifecycle.is_draining() {
         services.realtime.stop_one(&session);
     }
-    let mut live = LiveSocket::new(socket, session.clone(), timing(services), Expiry::configured(services, &session));
-    if resume::is_on(services) {
-        live = live.resumable(session.outbound().attach());
-    }
-    let dispatch = |session: &Arc<_>, envelope| envelopes::dispatch(services, session, client, envelope);
-    let mut end = live.serve(dispatch).await;
+    let expiry = Expiry::configured(services, &session);
+    let live = LiveSocket::new(socket, session.clone(), timing(services), expiry);
+    Some(match resume::is_on(services) {
+        true => (keeper, live.resumable(session.outbound().attach())),
+        false => (keeper, live),
+    })
+}
+
+/// The end of a connection: that of its session, too, or not; then what goes on without it.
+async fn finish(
+    services: &Arc<Services>,
+    connection: Arc<Connection>,
+    keeper: Keeper,
+    mut live: LiveSocket<TcpStream>,
+    mut end: End,
+    dispatch: impl Fn(&Arc<Session>, Envelope) -> Served,
+) -> Option<(Keeper, Remains)> {
+    let session = keeper.session().clone();
     if end == End::Suspended {
-        session.outbound().detach(resume::detached_limits(services));
-        end = Box::pin(live.retire(dispatch)).await;
+        session.outbound().detach(services.realtime.detached_bounds());
+        end = live.retire(dispatch).await;
     }
     services.metrics.sockets_closed.get_or_create(&KindLabels { kind: end.kind() }).inc();
     tracing::debug!(session_id = %session.id(), user_id = %session.user_id(), end = end.kind(), "socket closed");
@@ -198,16 +232,16 @@ async fn run(
     if !goes_on {
         // Others hear of the leave before this client sees its close frame.
         drop(keeper);
-        return live.close(end).await;
+        live.close(end).await;
+        return None;
     }
     let remains = live.leave();
     // Beside the wait: what is left of the old connection is nothing that a new one has to wait for.
-    lifecycle.clone().spawn(async move {
+    connection.lifecycle.clone().spawn(async move {
         live.close(end).await;
         drop(connection);
     });
-    // Boxed: an open socket's task need not be larger for it.
-    Box::pin(resume::keep(services, keeper, remains)).await;
+    Some((keeper, remains))
 }
 
 async fn websocket(services: &Services, upgraded: Upgraded) -> Option<WebSocketStream<Written<TcpStream>>> {

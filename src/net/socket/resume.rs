@@ -97,12 +97,6 @@ pub(super) fn keeper(services: &Arc<Services>, session: Arc<Session>) -> Keeper 
     Keeper::new(session, move |session| sockets::closed(&services, session))
 }
 
-/// What a session without a connection may have waiting for it.
-pub(super) fn detached_limits(services: &Services) -> OutboundLimits {
-    let config = &services.config.realtime;
-    OutboundLimits { messages: config.resume_max_messages, bytes: config.resume_max_bytes }
-}
-
 /// Keeps the sessions that the last run left behind, each until its player comes back or the window is over. Those that may not go
 /// on end now, and the others hear of it.
 pub fn keep_taken_up(services: &Arc<Services>, lifecycle: &Lifecycle, sessions: Vec<(Arc<Session>, bool)>) {
@@ -118,7 +112,7 @@ pub fn keep_taken_up(services: &Arc<Services>, lifecycle: &Lifecycle, sessions: 
 /// Keeps a session whose connection is lost: until somebody comes for it, its time is over, or something else ends it.
 pub(super) async fn keep(services: &Services, mut keeper: Keeper, remains: Remains) {
     let session = keeper.session().clone();
-    session.outbound().detach(detached_limits(services));
+    session.outbound().detach(services.realtime.detached_bounds());
     session.outbound().put_back(remains.unsent);
     let place = services.realtime.detached_place();
     if place.is_none() && session.called().is_none() {
@@ -134,7 +128,9 @@ pub(super) async fn keep(services: &Services, mut keeper: Keeper, remains: Remai
         match poll_fn(|context| wait.poll(context, &session)).await {
             Some(Call::Claimed) => match keeper.hand_over() {
                 Ok(()) => return,
-                Err(kept) => keeper = kept,
+                // Whoever claimed it is gone: it waits on, if there is room for that.
+                Err(kept) if place.is_some() => keeper = kept,
+                Err(_) => return,
             },
             Some(Call::Suspended) => return keeper.suspend(),
             None => return,
