@@ -82,7 +82,9 @@ pub enum JoinError {
 /// All streams, in shards.
 #[derive(Debug)]
 pub struct Streams {
-    by_key: DashMap<StreamKey, Arc<Stream>>,
+    /// Matches stand apart: who lists them does not walk through everybody's status.
+    matches: DashMap<StreamKey, Arc<Stream>>,
+    others: DashMap<StreamKey, Arc<Stream>>,
     /// A user's own sessions hear of the user's status without following it.
     registry: Arc<Registry>,
     gathering: Gathering,
@@ -93,7 +95,7 @@ pub struct Streams {
 impl Streams {
     /// No streams yet.
     pub fn new(registry: Arc<Registry>, gathering: Gathering, quotas: Quotas, metrics: Metrics) -> Self {
-        Self { by_key: DashMap::new(), registry, gathering, quotas, metrics }
+        Self { matches: DashMap::new(), others: DashMap::new(), registry, gathering, quotas, metrics }
     }
 
     /// Joins `session` to a stream. `answer` is called with what the join found, and may queue replies: they come before the join
@@ -198,13 +200,13 @@ impl Streams {
     }
 
     fn find_or_make(&self, key: &StreamKey, rule: Rule) -> Result<Arc<Stream>, JoinError> {
-        if let Some(stream) = self.by_key.get(key) {
-            return Ok(stream.clone());
+        if let Some(stream) = self.find(key) {
+            return Ok(stream);
         }
         if rule == Rule::MustExist {
             return Err(JoinError::NotFound);
         }
-        Ok(match self.by_key.entry(key.clone()) {
+        Ok(match self.of_mode(key.mode()).entry(key.clone()) {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => {
                 self.metrics.streams.inc();
@@ -289,7 +291,7 @@ impl Streams {
     fn tidy(&self, stream: &Arc<Stream>, members: &mut Members) {
         if members.is_empty() && !members.gone {
             members.gone = true;
-            self.by_key.remove_if(&stream.key, |_, current| Arc::ptr_eq(current, stream));
+            self.of_mode(stream.key.mode()).remove_if(&stream.key, |_, current| Arc::ptr_eq(current, stream));
             self.metrics.streams.dec();
         }
     }
@@ -322,13 +324,18 @@ impl Streams {
     }
 
     fn find(&self, key: &StreamKey) -> Option<Arc<Stream>> {
-        self.by_key.get(key).map(|stream| stream.clone())
+        self.of_mode(key.mode()).get(key).map(|stream| stream.clone())
+    }
+
+    /// The map that has the streams of a kind.
+    fn of_mode(&self, mode: Mode) -> &DashMap<StreamKey, Arc<Stream>> {
+        if mode.is_match() { &self.matches } else { &self.others }
     }
 
     /// Up to `limit` streams of a tenant and a kind whose size is within the bounds, in no order: subject and size.
     pub fn list(&self, tenant: Tenant, mode: Mode, limit: usize, sizes: RangeInclusive<usize>) -> Vec<(Uuid, usize)> {
         let of_kind = |key: &StreamKey| key.mode() == mode && key.tenant() == tenant;
-        let sized = self.by_key.iter().filter(|entry| of_kind(entry.key())).filter_map(|entry| {
+        let sized = self.of_mode(mode).iter().filter(|entry| of_kind(entry.key())).filter_map(|entry| {
             let size = entry.value().size.load(Relaxed);
             (size > 0 && sizes.contains(&size)).then_some((entry.key().subject(), size))
         });

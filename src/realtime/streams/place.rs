@@ -20,7 +20,8 @@ pub(in crate::realtime) struct Place {
 impl Streams {
     /// Every stream. What waits to be told of it is told.
     pub(in crate::realtime) fn places(&self) -> Vec<Place> {
-        let streams: Vec<Arc<Stream>> = self.by_key.iter().map(|entry| entry.value().clone()).collect();
+        let all = self.matches.iter().chain(self.others.iter());
+        let streams: Vec<Arc<Stream>> = all.map(|entry| entry.value().clone()).collect();
         let place = |stream: &Arc<Stream>| {
             let mut members = stream.members.lock();
             members.flush(&stream.key);
@@ -36,7 +37,7 @@ impl Streams {
         if members.is_empty() && followers.is_empty() {
             return;
         }
-        let Entry::Vacant(entry) = self.by_key.entry(key.clone()) else { return };
+        let Entry::Vacant(entry) = self.of_mode(key.mode()).entry(key.clone()) else { return };
         let stream = entry.insert(Stream::new(key)).clone();
         self.metrics.streams.inc();
         let mut list = stream.members.lock();
