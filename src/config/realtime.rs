@@ -76,7 +76,8 @@ section! {
         max_properties: usize = 64,
         /// Users of one match; a ticket with a larger max_count wants so many. Each is sent all of them.
         max_users: u32 = 256,
-        /// Different regular expressions in the queries of all tickets; a ticket with one more is refused. Each may take 200 KB.
+        /// Different regular expressions in the queries of all tickets; a ticket with one more is refused. Each may take
+        /// 100 KB.
         max_expressions: usize = 2_000,
         /// Steps of one pass, over all tickets that search; a step looks at 64 tickets at once, or at a few bytes of one. Each ticket
         /// that searches has an equal share, and what one leaves over is for those after it. One that has used up its share searches
