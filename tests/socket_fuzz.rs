@@ -26,20 +26,22 @@ const REMEMBERED: usize = 40;
 
 #[tokio::test]
 async fn no_request_breaks_the_server_and_nothing_stays_behind() {
-    fuzz(|_| {}).await;
+    println!("{}", fuzz(|_| {}).await);
 }
 
 /// Sockets that come take sessions over, and those that go leave them waiting.
 #[tokio::test]
 async fn nor_where_sessions_outlive_their_connections() {
-    fuzz(|config| {
+    let done = fuzz(|config| {
         config.realtime.resume_window_ms = 300;
         config.realtime.resume_max_messages = 50;
     })
     .await;
+    println!("{done}");
 }
 
-async fn fuzz(change: impl FnOnce(&mut Config)) {
+/// Answers what was done, in words.
+async fn fuzz(change: impl FnOnce(&mut Config)) -> String {
     let seconds = number("KIZUNA_FUZZ_SECONDS");
     let seed = number("KIZUNA_FUZZ_SEED").unwrap_or(1);
     let server = TestServer::start_with(|config| {
@@ -62,12 +64,13 @@ async fn fuzz(change: impl FnOnce(&mut Config)) {
         sent += 1;
     }
     fuzzer.finish().await;
-    println!("{sent} envelopes with seed {seed}, by message: {:?}", fuzzer.sent);
+    let done = format!("{sent} envelopes with seed {seed}, by message: {:?}", fuzzer.sent);
     let unsent: Vec<_> = fuzzer.table.requests.iter().filter(|name| !fuzzer.sent.contains_key(*name)).collect();
     assert!(unsent.is_empty(), "never tried: {unsent:?}");
     nothing_is_left(&server, seed).await;
     let mut socket = server.player("afterwards").await;
     assert_eq!(socket.ask(json!({ "cid": "1", "ping": {} })).await, json!({ "cid": "1", "pong": {} }));
+    done
 }
 
 fn number(name: &str) -> Option<u64> {
