@@ -427,6 +427,7 @@ async fn a_disk_that_takes_no_snapshot_stops_no_stop_and_leaves_nothing_of_it() 
         std::process::Command::new("prlimit").args(["--pid", &server.child.id().to_string(), "--fsize=200:"]).status();
     assert!(limited.expect("prlimit (util-linux) runs").success());
     server.terminate();
+    assert!(server.log().contains("live sessions are lost: they cannot be written down"), "{}", server.log());
     let names: Vec<_> = std::fs::read_dir(folder.path())
         .expect("readable")
         .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())

@@ -8,7 +8,7 @@ mod common;
 
 use common::{Socket, TestServer, text};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use kizuna::telemetry::KindLabels;
+use kizuna::{config::Config, telemetry::KindLabels};
 use kizuna_protocol::envelope::{Format, decode, encode};
 use serde_json::{Map, Value, json};
 use std::{
@@ -26,6 +26,22 @@ const REMEMBERED: usize = 40;
 
 #[tokio::test]
 async fn no_request_breaks_the_server_and_nothing_stays_behind() {
+    println!("{}", fuzz(|_| {}).await);
+}
+
+/// Sockets that come take sessions over, and those that go leave them waiting.
+#[tokio::test]
+async fn nor_where_sessions_outlive_their_connections() {
+    let done = fuzz(|config| {
+        config.realtime.resume_window_ms = 300;
+        config.realtime.resume_max_messages = 50;
+    })
+    .await;
+    println!("{done}");
+}
+
+/// Answers what was done, in words.
+async fn fuzz(change: impl FnOnce(&mut Config)) -> String {
     let seconds = number("KIZUNA_FUZZ_SECONDS");
     let seed = number("KIZUNA_FUZZ_SEED").unwrap_or(1);
     let server = TestServer::start_with(|config| {
@@ -37,6 +53,7 @@ async fn no_request_breaks_the_server_and_nothing_stays_behind() {
         config.session.token_expiry_sec = 86_400;
         config.matchmaker.interval_sec = 1;
         config.realtime.presence_batch_members = 3;
+        change(config);
     })
     .await;
     let mut fuzzer = Fuzzer::new(&server, seed).await;
@@ -47,12 +64,13 @@ async fn no_request_breaks_the_server_and_nothing_stays_behind() {
         sent += 1;
     }
     fuzzer.finish().await;
-    println!("{sent} envelopes with seed {seed}, by message: {:?}", fuzzer.sent);
+    let done = format!("{sent} envelopes with seed {seed}, by message: {:?}", fuzzer.sent);
     let unsent: Vec<_> = fuzzer.table.requests.iter().filter(|name| !fuzzer.sent.contains_key(*name)).collect();
     assert!(unsent.is_empty(), "never tried: {unsent:?}");
     nothing_is_left(&server, seed).await;
     let mut socket = server.player("afterwards").await;
     assert_eq!(socket.ask(json!({ "cid": "1", "ping": {} })).await, json!({ "cid": "1", "pong": {} }));
+    done
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -64,6 +82,7 @@ async fn nothing_is_left(server: &TestServer, seed: u64) {
     let gauges = || {
         [
             ("sessions", &metrics.sessions),
+            ("sessions_detached", &metrics.sessions_detached),
             ("presences", &metrics.presences),
             ("streams", &metrics.streams),
             ("follows", &metrics.follows),

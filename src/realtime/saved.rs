@@ -89,7 +89,7 @@ impl Realtime {
         streams: Vec<SavedStream>,
         socket: OutboundLimits,
     ) -> Vec<Arc<Session>> {
-        let sessions: Vec<_> = sessions.into_iter().map(|saved| self.take_up_session(saved, socket)).collect();
+        let sessions: Vec<_> = sessions.into_iter().filter_map(|saved| self.take_up_session(saved, socket)).collect();
         for SavedStream { tenant, mode, subject, subcontext, label, members, followers } in streams {
             let mode = super::Mode::from_number(mode);
             let key = StreamKey::new(tenant, mode, subject).with_subcontext(subcontext).with_label(&label);
@@ -105,7 +105,11 @@ impl Realtime {
         sessions
     }
 
-    fn take_up_session(&self, saved: SavedSession, socket: OutboundLimits) -> Arc<Session> {
+    /// `None` of a second one with the same id, which nothing that was written here holds.
+    fn take_up_session(&self, saved: SavedSession, socket: OutboundLimits) -> Option<Arc<Session>> {
+        if self.registry.by_id(saved.id).is_some() {
+            return None;
+        }
         let format = if saved.is_protobuf { Format::Protobuf } else { Format::Json };
         let claims = SessionClaims {
             user_id: saved.user_id,
@@ -130,7 +134,7 @@ impl Realtime {
             session.outbound().close(kizuna_protocol::code::Close::DISCONNECTED);
         }
         self.registry.restore(&session);
-        session
+        Some(session)
     }
 }
 

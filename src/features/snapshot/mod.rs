@@ -151,8 +151,10 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 /// One is kept, for whoever wants to know what was wrong with it.
 fn put_aside(folder: &Path) {
     let (from, to): (PathBuf, PathBuf) = (folder.join(FILE), folder.join(REFUSED));
-    if let Err(error) = fs::rename(from, to) {
+    if let Err(error) = fs::rename(&from, to) {
         tracing::error!(%error, "the refused snapshot cannot be put aside");
+        // Nor may a later start find it: it would be of an older time then. What keeps it from being removed, too, has been told.
+        let _ = remove_if_there(&from);
     }
 }
 
