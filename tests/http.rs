@@ -138,10 +138,10 @@ async fn the_body_is_one_field_and_the_query_cannot_reach_into_it() {
 #[tokio::test]
 async fn routes_that_are_not_served_yet_say_so_to_those_who_may_ask() {
     let server = Server::start().await;
-    assert_eq!(server.ask(&get("/v2/friend", "")).await.status, 401);
-    assert_eq!(server.ask(&get("/v2/friend?limit=abc", "")).await.status, 400);
-    let answer = server.ask(&get("/v2/friend", &format!("authorization: Bearer {}\r\n", server.token()))).await;
-    assert_eq!(answer.short(), (501, r#"{"code":12,"message":"ListFriends is not served yet."}"#));
+    assert_eq!(server.ask(&get("/v2/group", "")).await.status, 401);
+    assert_eq!(server.ask(&get("/v2/group?limit=abc", "")).await.status, 400);
+    let answer = server.ask(&get("/v2/group", &format!("authorization: Bearer {}\r\n", server.token()))).await;
+    assert_eq!(answer.short(), (501, r#"{"code":12,"message":"ListGroups is not served yet."}"#));
 }
 
 #[tokio::test]
