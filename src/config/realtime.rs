@@ -82,7 +82,7 @@ section! {
         /// Steps of one pass, over all tickets that search; a step looks at 64 tickets at once, or at a few bytes of one. Each ticket
         /// that searches has an equal share, and what one leaves over is for those after it. One that has used up its share searches
         /// again in the next pass.
-        max_steps: u64 = 1_000_000_000,
+        max_steps: u64 = 500_000_000,
         /// Tickets that one answer to `GET /v2/matchmaker/why` looks at, the oldest first; 0: it is not served. It takes a hundredth of
         /// max_steps at most, and looks at fewer if those are used up.
         max_why: usize = 10_000,
