@@ -1,16 +1,15 @@
-//! How long a pass of the matchmaker takes, over pools of several shapes: `cargo bench -p kizuna --bench matchmaker [-- NAME]`.
-//! Prints one line for each, in seconds of processor time; docs/matchmaker.md says what they mean. Linux only.
+//! How long a pass of the matchmaker takes, over pools of several shapes, by the configuration as shipped:
+//! `cargo bench -p kizuna --bench matchmaker [-- NAME]`. Prints one line for each, in seconds of processor time; docs/matchmaker.md says what they mean. Linux only.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use kizuna::{
+    config,
     features::matchmaker::{Counts, Draft, Entry, OfParty, Pool, Properties, Rules, Ticket, TicketLimits, Watch},
     identity::Tenant,
     search::Expressions,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use uuid::Uuid;
-
-const RULES: Rules = Rules { max_intervals: 2, mutual: false, largest: 256, steps: 1_000_000_000 };
 
 /// One ticket of a shape, by its place in line.
 type Make = fn(u64) -> Plan;
@@ -25,7 +24,7 @@ struct Plan {
 
 struct Shape {
     name: &'static str,
-    rules: Rules,
+    mutual: bool,
     make: Make,
 }
 
@@ -59,21 +58,17 @@ fn hostile(order: u64) -> Plan {
 }
 
 const SHAPES: &[Shape] = &[
-    Shape { name: "one against one, ranked", rules: RULES, make: |order| ranged(order, (2, 2, 1), 100.0) },
-    Shape { name: "two to four, ranked", rules: RULES, make: |order| ranged(order, (2, 4, 1), 100.0) },
-    Shape {
-        name: "two to four, ranked, both asked",
-        rules: Rules { mutual: true, ..RULES },
-        make: |order| ranged(order, (2, 4, 1), 100.0),
-    },
+    Shape { name: "one against one, ranked", mutual: false, make: |order| ranged(order, (2, 2, 1), 100.0) },
+    Shape { name: "two to four, ranked", mutual: false, make: |order| ranged(order, (2, 4, 1), 100.0) },
+    Shape { name: "two to four, ranked, both asked", mutual: true, make: |order| ranged(order, (2, 4, 1), 100.0) },
     Shape {
         name: "no query matches: no such term",
-        rules: RULES,
+        mutual: false,
         make: |order| plan(order, (2, 2, 1), format!("+properties.mode:none{order} +properties.rank:>=0")),
     },
     Shape {
         name: "no query matches: range and term meet nowhere",
-        rules: RULES,
+        mutual: false,
         make: |order| {
             let plan = plan(order, (2, 2, 1), "+properties.mode:high +properties.rank:<1500".to_owned());
             Plan { mode: if plan.rank < 1_500.0 { "low".to_owned() } else { "high".to_owned() }, ..plan }
@@ -81,12 +76,12 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "all match all, the count is never reached",
-        rules: RULES,
+        mutual: false,
         make: |order| plan(order, (5, 5, 1), "*".to_owned()).of(2),
     },
     Shape {
         name: "all match all, ranges do not nest",
-        rules: RULES,
+        mutual: false,
         make: |order| {
             let step = (order % 76) as u32;
             plan(order, (150 + step, 180 + step, 1), "*".to_owned())
@@ -94,19 +89,19 @@ const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "each takes all, none is taken",
-        rules: Rules { mutual: true, ..RULES },
+        mutual: true,
         make: |order| plan(order, (2, 2, 1), format!("+created_at:>={}", (order + 1) * 1_000)),
     },
-    Shape { name: "hostile: patterns over names that all differ", rules: RULES, make: hostile },
-    Shape { name: "two to two hundred, ranked", rules: RULES, make: |order| ranged(order, (2, 200, 1), 100.0) },
+    Shape { name: "hostile: patterns over names that all differ", mutual: false, make: hostile },
+    Shape { name: "two to two hundred, ranked", mutual: false, make: |order| ranged(order, (2, 200, 1), 100.0) },
     Shape {
         name: "parties of one to three for five, ranked",
-        rules: RULES,
+        mutual: false,
         make: |order| ranged(order, (5, 5, 1), 200.0).of(1 + spread(order) / 7 % 3),
     },
     Shape {
         name: "twos and fours of two to eight, ranked",
-        rules: RULES,
+        mutual: false,
         make: |order| ranged(order, (2, 8, 2), 200.0).of(1 + order % 2),
     },
 ];
@@ -158,9 +153,20 @@ fn main() {
 }
 
 fn run(shape: &Shape, number: u64) {
-    let limits = TicketLimits { query_bytes: 2_048, properties: 64, expressions: Expressions::at_most(2_000) };
+    let shipped = config::Matchmaker::default();
+    let limits = TicketLimits {
+        query_bytes: shipped.max_query_bytes,
+        properties: shipped.max_properties,
+        expressions: Expressions::at_most(shipped.max_expressions),
+    };
+    let rules = Rules {
+        max_intervals: shipped.max_intervals,
+        mutual: shape.mutual,
+        largest: shipped.max_users,
+        steps: shipped.max_steps,
+    };
     let tickets: Vec<_> = (1..=number).map(|order| (shape.make)(order).ticket(order, &limits)).collect();
-    let mut pool = Pool::new(shape.rules);
+    let mut pool = Pool::new(rules);
     let taken_in = timed(|| tickets.iter().for_each(|ticket| pool.add(ticket))).0;
     let (first, one) = timed(|| pool.pass(Watch::NEVER));
     let (second, two) = timed(|| pool.pass(Watch::NEVER));

@@ -27,28 +27,8 @@ macro_rules! kinds {
             pub const fn of(message: &Body) -> Option<Self> {
                 match message {
                     $(Body::$kind(_) => Some(Self::$kind),)*
-                    Body::Rpc(_)
-                    | Body::Channel(_)
-                    | Body::ChannelMessage(_)
-                    | Body::ChannelMessageAck(_)
-                    | Body::ChannelPresenceEvent(_)
-                    | Body::Error(_)
-                    | Body::Match(_)
-                    | Body::MatchData(_)
-                    | Body::MatchPresenceEvent(_)
-                    | Body::MatchmakerMatched(_)
-                    | Body::MatchmakerTicket(_)
-                    | Body::Notifications(_)
-                    | Body::Status(_)
-                    | Body::StatusPresenceEvent(_)
-                    | Body::StreamData(_)
-                    | Body::StreamPresenceEvent(_)
-                    | Body::Party(_)
-                    | Body::PartyLeader(_)
-                    | Body::PartyJoinRequest(_)
-                    | Body::PartyMatchmakerTicket(_)
-                    | Body::PartyData(_)
-                    | Body::PartyPresenceEvent(_) => None,
+                    // That no request is missing is held by a test against the contract.
+                    _ => None,
                 }
             }
         }
