@@ -80,8 +80,8 @@ section! {
         /// 100 KB.
         max_expressions: usize = 2_000,
         /// Steps of one pass, over all tickets that search; a step looks at 64 tickets at once, or at a few bytes of one. Each ticket
-        /// that searches has an equal share, and what one leaves over is for those after it. One that has used up its share searches
-        /// again in the next pass.
+        /// that searches has an equal share of half of them, and may take more in advance while the other half lasts; what one leaves
+        /// over is for those after it. One that has used up what it has searches again in the next pass.
         max_steps: u64 = 500_000_000,
         /// Tickets that one answer to `GET /v2/matchmaker/why` looks at, the oldest first; 0: it is not served. It takes a hundredth of
         /// max_steps at most, and looks at fewer if those are used up.

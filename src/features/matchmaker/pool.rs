@@ -20,6 +20,13 @@ use std::{
 /// Users from which on it is worth to count those who could come before groups are made of them.
 const COUNTED_FIRST: u32 = 16;
 
+/// Shares that one ticket may use up at once while less than half of what is shared is used: a search of a pool that is still full
+/// costs more than one after many have been matched.
+const SHARES_IN_ADVANCE: u64 = 16;
+
+/// The part of a pass that no advance exceeds.
+const LARGEST_ADVANCE: u64 = 64;
+
 /// Steps of a search that one ticket costs which it looks at, beside what the queries do.
 const STEPS_OF_LOOK: u64 = 32;
 
@@ -38,8 +45,9 @@ pub struct Rules {
     pub mutual: bool,
     /// Users of one match; a ticket that wants more wants so many.
     pub largest: u32,
-    /// Steps ([`Steps`]) that one pass takes, over all tickets that search. Each of these has an equal share, and what one leaves over
-    /// is for those after it. One that has used up its share searches again in the next pass: half of the steps are for such tickets
+    /// Steps ([`Steps`]) that one pass takes, over all tickets that search. Each of these has an equal share of half of them; of the
+    /// other half, one that needs more than its share has some in advance, as long as it lasts. What one leaves over is for those
+    /// after it. One that has used up its share searches again in the next pass: half of the steps are for such tickets
     /// alone, the oldest first, without shares. One that all of that half is not enough for has searched as far as it ever will.
     pub steps: u64,
 }
@@ -169,6 +177,9 @@ impl Pool {
 /// What is left of [`Rules::steps`].
 struct Budget {
     shared: u64,
+    /// Nobody has steps in advance once no more than this is left.
+    halfway: u64,
+    largest_advance: u64,
     /// For those that were cut short.
     reserved: u64,
 }
@@ -176,7 +187,8 @@ struct Budget {
 impl Budget {
     fn of(steps: u64, searchers: &[Arc<Ticket>]) -> Self {
         let reserved = if searchers.iter().any(|ticket| ticket.was_cut_short()) { steps / 2 } else { 0 };
-        Self { shared: steps - reserved, reserved }
+        let shared = steps - reserved;
+        Self { shared, halfway: shared / 2, largest_advance: steps / LARGEST_ADVANCE, reserved }
     }
 
     fn is_reserved_for(&self, ticket: &Ticket) -> bool {
@@ -190,7 +202,9 @@ impl Budget {
             return self.reserved;
         }
         let enough = 2 * STEPS_OF_LOOK * u64::from(ticket.counts().limit(largest));
-        (self.shared / left as u64).max(enough).min(self.shared)
+        let equal = self.shared / left as u64;
+        let advance = if self.shared > self.halfway { SHARES_IN_ADVANCE * equal } else { 0 };
+        advance.min(self.largest_advance).max(equal).max(enough).min(self.shared)
     }
 
     fn spend(&mut self, ticket: &Ticket, steps: u64) {

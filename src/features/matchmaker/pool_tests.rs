@@ -363,6 +363,16 @@ fn who_has_used_up_a_share_searches_again_and_comes_to_the_end() {
 }
 
 #[test]
+fn who_searches_a_full_pool_has_steps_in_advance() {
+    // Of 640 the first has to look at 60 others before the one that takes it, which is several times its share.
+    let deaf = |_| want(2, 2).asks("+properties.no:no");
+    let two = || std::iter::once(want(2, 2));
+    let rules = Rules { steps: 640_000, ..mutual() };
+    let mut world = World::of(rules, two().chain((0..60).map(deaf)).chain(two()).chain((0..578).map(deaf)));
+    assert_eq!(world.pass(), [[62, 1]]);
+}
+
+#[test]
 fn who_needs_more_than_a_pass_has_for_one_is_done_with_searching() {
     // Both would have to take more than half of the steps.
     let deaf = |_| want(2, 2).asks("+properties.no:no");
