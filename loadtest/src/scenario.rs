@@ -2,6 +2,7 @@
 
 pub mod churn;
 pub mod connect;
+pub mod endure;
 pub mod flood;
 pub mod hostile;
 pub mod login;

@@ -41,6 +41,8 @@ pub enum Command {
     Matchmaker(MatchmakerOptions),
     /// Players come, play, leave, are cut off and come back, while the server's memory is watched.
     Churn(ChurnOptions),
+    /// Everything at once for a long time, while the server is stopped and started, and its identity provider rotates its keys.
+    Endure(EndureOptions),
     /// Signs players in while their identity provider rotates its keys again and again.
     Rotate(RotateOptions),
     /// Signs players in while others present bad tokens as fast as they can.
