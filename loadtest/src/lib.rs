@@ -27,7 +27,7 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate};
+use scenario::{Run, beside, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate};
 use std::{
     fs::{self, OpenOptions},
     io::Write,
@@ -61,6 +61,7 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
+        Command::Beside(options) => ("beside", &options.common, serde_json::to_value(options)),
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
     };
     let open_files = target::raise_open_files();
@@ -102,6 +103,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
+        Command::Beside(options) => matches::players(&options.play) + options.connections as u64 + 64,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
@@ -131,6 +133,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
         Command::Hostile(options) => hostile::run(&run, options).await,
+        Command::Beside(options) => beside::run(&run, options).await,
         Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }

@@ -111,7 +111,7 @@ impl Server {
     /// # Errors
     /// It did not end within `patience`, or with another status than 0.
     pub async fn stop(self, patience: Duration) -> Result<Duration, String> {
-        self.end(Signal::TERM, patience, |status| status.success()).await
+        self.end(Signal::TERM, patience, ExitStatus::success).await
     }
 
     /// Kills it (SIGKILL): how long that took.
@@ -140,4 +140,65 @@ impl Server {
 
 fn told(ended: std::io::Result<ExitStatus>) -> String {
     ended.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn launch(behaviour: &str) -> (Launch, TempDir) {
+        let folder = TempDir::new().unwrap();
+        let launch = Launch {
+            program: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/server.sh").into(),
+            config: folder.path().join("config.toml"),
+            data_dir: folder.path().join("data"),
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            environment: vec![("BEHAVIOUR", behaviour.into())],
+        };
+        (launch, folder)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_as_it_is_asked_to_has_stopped() {
+        let (launch, folder) = launch("right");
+        let (server, _) = launch.start(LONG).await.unwrap();
+        let line = fs::read_to_string(format!("/proc/{}/cmdline", server.pid())).unwrap().replace('\0', " ");
+        let folder = folder.path().display();
+        let told = format!("serve --config {folder}/config.toml --data-dir {folder}/data --http 127.0.0.1:1");
+        assert!(line.contains(&told), "{line}");
+        server.stop(LONG).await.unwrap();
+        assert_eq!(launch.faults_logged(), Ok(0));
+    }
+
+    #[tokio::test]
+    async fn another_status_than_0_is_no_stop_but_may_follow_a_kill() {
+        let (launch, _folder) = launch("careless");
+        let (server, _) = launch.start(LONG).await.unwrap();
+        let why = server.stop(LONG).await.unwrap_err();
+        assert!(why.starts_with("the server ended on a signal with signal: 15"), "{why}");
+        let (mut server, _) = launch.start(LONG).await.unwrap();
+        kill_process(server.pid, Signal::KILL).unwrap();
+        assert!(server.ended().await.starts_with("signal: 9"));
+        let (server, _) = launch.start(LONG).await.unwrap();
+        server.kill(LONG).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_hear_is_waited_for_only_so_long() {
+        let (launch, _folder) = launch("deaf");
+        let (server, _) = launch.start(LONG).await.unwrap();
+        let why = server.stop(Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(why, "the server did not end within 50ms of a signal");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_listen_has_not_started() {
+        let (launch, _folder) = launch("absent");
+        let why = launch.start(LONG).await.unwrap_err();
+        assert!(why.starts_with("the server did not start: it ended; its log is"), "{why}");
+        assert_eq!(launch.faults_logged(), Ok(1));
+    }
 }

@@ -49,6 +49,8 @@ pub enum Command {
     Flood(FloodOptions),
     /// Plays relayed matches while hostile clients do what they can.
     Hostile(HostileOptions),
+    /// Plays relayed matches while returning players sign in as fast as the server answers.
+    Beside(BesideOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
     /// Prints the figures of two runs and their ratios.
@@ -257,6 +259,10 @@ mod tests {
             "matchmaker",
             "churn",
             "flood",
+            "beside",
+            "connect --matches-of 4 --most-match-bytes 4096",
+            "churn --visits 100000",
+            "endure --kizuna kizuna --data-dir folder",
             "rotate --provider 127.0.0.1:1",
             "keys folder",
             "compare a b",
@@ -297,12 +303,20 @@ mod tests {
             "connect --hold -1",
             "mix --new-share 2",
             "rotate",
+            "beside --connections 0",
+            "connect --matches-of 1",
+            "connect --most-match-bytes 1",
+            "endure --data-dir folder",
+            "endure --kizuna kizuna --data-dir folder --config file",
+            "endure --kizuna kizuna --data-dir folder --growth 2",
             "rotate --rotate-url http://x/rotate",
             "flood --keep 2",
             "party --members 1",
             "matchmaker --group 1",
             "churn --drops 2",
             "churn --bytes 17",
+            "churn --visits 0",
+            "churn --visits 10 --duration 10",
             "login --base https://x",
             "",
         ] {

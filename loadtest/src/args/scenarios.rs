@@ -52,6 +52,12 @@ pub struct ConnectOptions {
     /// Format of the sockets.
     #[arg(long, value_enum, default_value_t = Formats::Json)]
     pub format: Formats,
+    /// After that, have the players enter matches of so many each, in which nothing is sent, and hold for as long again.
+    #[arg(long, value_name = "PLAYERS", value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub matches_of: Option<u16>,
+    /// Bytes of resident memory that a match may cost the first process of --pid beyond its sockets; 0 asks for nothing.
+    #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "matches_of")]
+    pub most_match_bytes: u64,
 }
 
 /// What is played in matches.
@@ -214,6 +220,9 @@ pub struct ChurnOptions {
     /// Seconds of the run.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
     pub duration: Duration,
+    /// End after so many visits in all, instead of after --duration: in each a player comes, plays and leaves.
+    #[arg(long, conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    pub visits: Option<u64>,
     /// Seconds that a player stays, half as long to half as long again.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     pub stay: Duration,
@@ -357,6 +366,26 @@ pub struct HostileOptions {
     #[arg(long, value_parser = rate, default_value = "500")]
     pub hostile_rate: f64,
     /// How many times the p99 without the attack it may be in the attack; 0 asks for nothing.
+    #[arg(long, value_parser = rate_or_none, default_value = "0")]
+    pub most_p99: f64,
+}
+
+/// `beside`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct BesideOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// What is played, in each part: without the logins, with them, without them again.
+    #[command(flatten)]
+    pub play: Play,
+    /// Players who sign in again and again, gone round.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub logging_in: u64,
+    /// Kept-alive connections that they do so over, one after the other as fast as each is answered.
+    #[arg(long, default_value_t = 32, value_parser = at_least_one)]
+    pub connections: usize,
+    /// How many times the p99 without the logins it may be beside them; 0 asks for nothing.
     #[arg(long, value_parser = rate_or_none, default_value = "0")]
     pub most_p99: f64,
 }

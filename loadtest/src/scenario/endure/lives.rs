@@ -43,7 +43,7 @@ pub(super) async fn run(
     loop {
         world.start_up.record(0, started_in);
         let since = Instant::now();
-        let until = next_stop(world, since);
+        let until = next_stop(world, lives.len() + 1);
         let over = until.unwrap_or(world.end);
         let watch = Watch::start(&server, over)?;
         undisturbed(&mut server, sleep_until(over)).await?;
@@ -74,11 +74,12 @@ pub(super) async fn run(
     }
 }
 
-/// When a server that started at `since` is to be stopped; `None` when that is the end of the run. The last life is no shorter than
-/// half of the others.
-fn next_stop(world: &World, since: Instant) -> Option<Instant> {
+/// When life `number`, from 1, is to be stopped; `None` when that is the end of the run. The last life is no shorter than half of the
+/// others.
+fn next_stop(world: &World, number: usize) -> Option<Instant> {
     let every = world.options.restart_every;
-    (since + every + every / 2 <= world.end).then_some(since + every)
+    let stop = world.epoch + every.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
+    (stop + every / 2 <= world.end).then_some(stop)
 }
 
 fn next_way(world: &World, number: usize, last: bool) -> Stop {

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn memory_is_judged_from_the_second_life_to_the_last() {
-        assert!(judged(&[Some(50), Some(100), Some(300), Some(105)]).is_empty());
+        assert!(judged(&[Some(50), Some(100), Some(300), Some(104)]).is_empty());
         assert_eq!(
             judged(&[Some(50), Some(100), Some(110)]),
             ["memory grew by 10.0 % from the second life to the last, more than 5.0 %"]
