@@ -311,7 +311,8 @@ pub struct EndureOptions {
     /// Seconds to wait at the end for messages under way.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     pub drain: Duration,
-    /// By how much resident memory may grow from the server's second life to its last: a share.
+    /// By how much resident memory may grow between lives of the server that began alike, from the first such but the very first to the
+    /// last: a share.
     #[arg(long, default_value_t = 0.05, value_parser = share)]
     pub growth: f64,
 }

@@ -19,6 +19,7 @@ const KILL_EVERY: usize = 3;
 /// What is known of one life.
 pub(super) struct Life {
     pub(super) phase: Phase,
+    pub(super) ended_by: Stop,
     /// Mean resident bytes of its second half; `None` when it was too short.
     pub(super) resident: Option<u64>,
 }
@@ -50,11 +51,11 @@ pub(super) async fn run(
         if until.is_some() {
             undisturbed(&mut server, survivors.prepare()).await?;
         }
-        let mut life = watch.end(since, lives.len() + 1);
+        let stop = next_way(world, lives.len() + 1, until.is_none());
+        let mut life = watch.end(since, lives.len() + 1, stop);
         if until.is_none() {
             undisturbed(&mut server, async { while clients.join_next().await.is_some() {} }).await?;
         }
-        let stop = next_way(world, lives.len() + 1, until.is_none());
         world.outages.begin(stop);
         let stopped_in = match stop {
             Stop::Asked => server.stop(patience).await?,
@@ -63,7 +64,7 @@ pub(super) async fn run(
         if stop == Stop::Asked {
             world.stop.record(0, stopped_in);
         }
-        life.tell(stop, started_in, stopped_in);
+        life.tell(started_in, stopped_in);
         lives.push(life);
         if until.is_none() {
             return Ok(lives);
@@ -110,26 +111,26 @@ impl Watch {
         Ok(Self { memory: Memory::watch(processes.clone(), length), processes, before })
     }
 
-    fn end(self, since: Instant, number: usize) -> Life {
+    fn end(self, since: Instant, number: usize, ended_by: Stop) -> Life {
         let (seconds, after) = (since.elapsed().as_secs_f64(), self.processes.snapshot());
         let usage = self.processes.usage(&self.before, &after, seconds, Per::default());
         let phase = Phase {
             name: format!("life {number}"),
+            detail: match ended_by {
+                Stop::Asked => "ended by SIGTERM".into(),
+                Stop::Killed => "ended by SIGKILL".into(),
+            },
             seconds,
             processes: usage.into_iter().filter(|process| !process.harness).collect(),
             ..Phase::default()
         };
-        Life { phase, resident: self.memory.end().first().and_then(Course::second_half) }
+        Life { phase, ended_by, resident: self.memory.end().first().and_then(Course::second_half) }
     }
 }
 
 impl Life {
-    fn tell(&mut self, stop: Stop, started_in: Duration, stopped_in: Duration) {
+    fn tell(&mut self, started_in: Duration, stopped_in: Duration) {
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.phase.detail = match stop {
-            Stop::Asked => "ended by SIGTERM".into(),
-            Stop::Killed => "ended by SIGKILL".into(),
-        };
         self.phase.counts = BTreeMap::from([
             ("started in ms".to_owned(), milliseconds(started_in)),
             ("stopped in ms".to_owned(), milliseconds(stopped_in)),

@@ -25,6 +25,7 @@ use crate::{
     server::Launch,
 };
 use lives::Life;
+use outage::Stop;
 use parking_lot::Mutex;
 use player::{Player, Room};
 use std::{
@@ -195,24 +196,26 @@ async fn turn_keys(world: Arc<World>, rotations: Arc<AtomicU64>) {
     }
 }
 
-/// Compares the second life, when everything has been in use once, with the last.
+/// Compares the first with the last of the lives that began in the same way, after a SIGTERM with the sessions of before, or after a
+/// SIGKILL without. The very first counts for neither: what is in use has not been in use then.
 #[expect(clippy::cast_precision_loss, reason = "bytes of a process are far below 2^53")]
 fn judge_memory(whole: &mut Phase, lives: &[Life], most: f64) {
-    let resident = |place: usize| lives.get(place).and_then(|life| life.resident);
-    let (Some(second), Some(last)) =
-        (resident(1), lives.len().checked_sub(1).filter(|last| *last > 1).and_then(resident))
-    else {
-        whole.errors.insert("memory: fewer than three lives cannot be judged".to_owned(), 1);
-        return;
-    };
-    let growth = last as f64 / second as f64 - 1.0;
-    if growth > most {
-        let kind = format!(
-            "memory grew by {:.1} % from the second life to the last, more than {:.1} %",
-            growth * 100.0,
-            most * 100.0
-        );
-        whole.errors.insert(kind, 1);
+    let later: Vec<(Stop, u64)> =
+        lives.windows(2).filter_map(|pair| Some((pair[0].ended_by, pair[1].resident?))).collect();
+    let mut judged = false;
+    for (stop, after) in [(Stop::Asked, "SIGTERM"), (Stop::Killed, "SIGKILL")] {
+        let alike: Vec<u64> = later.iter().filter(|(way, _)| *way == stop).map(|(_, resident)| *resident).collect();
+        let [first, .., last] = alike.as_slice() else { continue };
+        judged = true;
+        let growth = *last as f64 / *first as f64 - 1.0;
+        if growth > most {
+            let (growth, most) = (growth * 100.0, most * 100.0);
+            let kind = format!("memory grew by {growth:.1} % from life to life after {after}, more than {most:.1} %");
+            whole.errors.insert(kind, 1);
+        }
+    }
+    if !judged {
+        whole.errors.insert("memory: no two lives that began alike, too short a run to judge".to_owned(), 1);
     }
 }
 
@@ -220,26 +223,41 @@ fn judge_memory(whole: &mut Phase, lives: &[Life], most: f64) {
 mod tests {
     use super::*;
 
-    fn judged(residents: &[Option<u64>]) -> Vec<String> {
-        let life = |resident: &Option<u64>| Life { phase: Phase::default(), resident: *resident };
+    /// Lives by how they ended and what they took.
+    fn judged(lives: &[(Stop, u64)]) -> Vec<String> {
+        let life = |(ended_by, resident): &(Stop, u64)| Life {
+            phase: Phase::default(),
+            ended_by: *ended_by,
+            resident: (*resident > 0).then_some(*resident),
+        };
         let mut whole = Phase::default();
-        judge_memory(&mut whole, &residents.iter().map(life).collect::<Vec<_>>(), 0.05);
+        judge_memory(&mut whole, &lives.iter().map(life).collect::<Vec<_>>(), 0.05);
         whole.errors.into_keys().collect()
     }
 
     #[test]
-    fn memory_is_judged_from_the_second_life_to_the_last() {
-        assert!(judged(&[Some(50), Some(100), Some(300), Some(104)]).is_empty());
+    fn memory_is_compared_between_lives_that_began_alike() {
+        use Stop::{Asked, Killed};
+        let flat = [(Asked, 10), (Asked, 100), (Killed, 300), (Asked, 50), (Killed, 104), (Asked, 52)];
+        assert!(judged(&flat).is_empty(), "{:?}", judged(&flat));
         assert_eq!(
-            judged(&[Some(50), Some(100), Some(110)]),
-            ["memory grew by 10.0 % from the second life to the last, more than 5.0 %"]
+            judged(&[(Asked, 10), (Asked, 100), (Asked, 110)]),
+            ["memory grew by 10.0 % from life to life after SIGTERM, more than 5.0 %"]
+        );
+        assert_eq!(
+            judged(&[(Killed, 10), (Killed, 100), (Asked, 110)]),
+            ["memory grew by 10.0 % from life to life after SIGKILL, more than 5.0 %"]
         );
     }
 
     #[test]
     fn too_few_lives_are_not_taken_for_flat_memory() {
-        for lives in [&[][..], &[Some(1)], &[Some(1), Some(1)], &[Some(1), None, Some(1)]] {
-            assert_eq!(judged(lives), ["memory: fewer than three lives cannot be judged"]);
+        use Stop::{Asked, Killed};
+        let unread = [(Asked, 1), (Asked, 0), (Asked, 1)];
+        for lives in
+            [&[][..], &[(Asked, 1)], &[(Asked, 1), (Asked, 1)], &[(Asked, 1), (Killed, 1), (Asked, 1)], &unread]
+        {
+            assert_eq!(judged(lives), ["memory: no two lives that began alike, too short a run to judge"]);
         }
     }
 }
