@@ -8,6 +8,7 @@ pub mod args;
 pub mod client;
 pub mod compare;
 pub mod figure;
+pub mod growth;
 pub mod http;
 pub mod identity;
 pub mod keys;
@@ -21,6 +22,7 @@ pub mod process;
 pub mod progress;
 pub mod report;
 pub mod scenario;
+pub mod servers;
 pub mod stats;
 pub mod target;
 pub mod tokens;
@@ -44,6 +46,7 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
         Command::Keys(options) => write_keys(options).map(|()| true),
         Command::Compare(options) => print_comparison(options).map(|()| true),
         Command::Identity(tool) => identity::execute(tool),
+        Command::Growth(options) => growth::execute(options),
         command => measure(command),
     }
 }
@@ -60,7 +63,9 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => {
+            return Err("not a scenario".into());
+        }
     };
     let open_files = target::raise_open_files();
     if sockets(command) + 64 > open_files {
@@ -99,7 +104,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => 0,
     }
 }
 
@@ -127,7 +132,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
         Command::Hostile(options) => hostile::run(&run, options).await,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => Ok(Vec::new()),
     }
 }
 
