@@ -29,6 +29,8 @@ pub struct Arguments {
 pub enum Command {
     /// Signs players in: new ones, returning ones, or first the one and then the other.
     Login(LoginOptions),
+    /// Reads players' own accounts.
+    Account(AccountOptions),
     /// Opens sockets and holds them.
     Connect(ConnectOptions),
     /// Plays relayed matches.
@@ -248,6 +250,7 @@ mod tests {
     fn every_scenario_has_defaults() {
         for line in [
             "login",
+            "account",
             "connect",
             "match",
             "mix",
@@ -290,6 +293,7 @@ mod tests {
             "match --bytes 17",
             "match --rate 0",
             "login --connections 0",
+            "account --players 0",
             "login --tokens a --jwt-key b",
             "login --kid x",
             "connect --hold -1",
