@@ -1,5 +1,6 @@
 //! What the scenarios share.
 
+pub mod account;
 pub mod churn;
 pub mod connect;
 pub mod flood;

@@ -30,6 +30,8 @@ pub struct Arguments {
 pub enum Command {
     /// Signs players in: new ones, returning ones, or first the one and then the other.
     Login(LoginOptions),
+    /// Reads players' own accounts.
+    Account(AccountOptions),
     /// Opens sockets and holds them.
     Connect(ConnectOptions),
     /// Plays relayed matches.
@@ -256,6 +258,7 @@ mod tests {
     fn every_scenario_has_defaults() {
         for line in [
             "login",
+            "account",
             "connect",
             "match",
             "mix",
@@ -299,6 +302,7 @@ mod tests {
             "match --bytes 17",
             "match --rate 0",
             "login --connections 0",
+            "account --players 0",
             "login --tokens a --jwt-key b",
             "login --kid x",
             "connect --hold -1",

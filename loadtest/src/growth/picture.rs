@@ -33,8 +33,8 @@ fn panels_of(curve: Curve) -> Vec<Panel> {
             panel(Quantity::P99Milliseconds, "How late the latest are", "99 of 100 arrive within", "ms"),
         ],
         Curve::Stored => vec![
-            panel(Quantity::MicrosecondsEach, "Signing in: processor time", "processor time a login", "µs"),
-            panel(Quantity::PerSecond, "Signing in: rate", "logins a second", ""),
+            panel(Quantity::MicrosecondsEach, "Signing in and reading an account", "processor time each", "µs"),
+            panel(Quantity::PerSecond, "The same as fast as it goes", "a second", ""),
             panel(Quantity::StartMilliseconds, "Start", "from exec to the first answer", "ms"),
             Panel { spacing: Spacing::Log, ..panel(Quantity::Mib, "Memory and files", "after the start", "MiB") },
         ],

@@ -6,12 +6,16 @@ use super::{
     data::{Growth, Quantity},
     say,
 };
-use crate::{process::Processes, scenario::noise, servers::data_folder};
+use crate::{
+    process::Processes,
+    report::Phase,
+    scenario::noise,
+    servers::{Server, data_folder},
+};
 use std::{
-    ffi::OsString,
     fs::{self, File},
     io::{BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use uuid::Uuid;
@@ -21,6 +25,9 @@ const SIZES: &[u64] = &[1_000, 10_000, 100_000, 1_000_000];
 const BATCH: u64 = 100_000;
 /// The most logins that are measured; fewer in a small store, so that new ones do not make another store of it.
 const MOST_LOGINS: u64 = 10_000;
+/// Accounts that are read, each by its own player, and how often altogether.
+const MOST_READERS: u64 = 5_000;
+const READS: u64 = 20_000;
 /// How long a started server is given to come to rest before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -63,30 +70,62 @@ async fn round_at(bench: &Bench, growth: &mut Growth, folder: &Path, size: u64) 
     let resident = Processes::open(&[server.pid])?.snapshot().first().map_or(0, |server| server.resident);
     add("resident memory", Quantity::Mib, mib(resident));
     let count = size.clamp(1_000, MOST_LOGINS);
-    let [returning_us, returning] = login(bench, &server, &mut (0..count).map(|number| noise(number) % size)).await?;
-    let [new_us, new] = login(bench, &server, &mut (size..size + count)).await?;
-    add("new login", Quantity::MicrosecondsEach, new_us);
-    add("new login", Quantity::PerSecond, new);
-    add("returning login", Quantity::MicrosecondsEach, returning_us);
-    add("returning login", Quantity::PerSecond, returning);
+    let returning = login(bench, &server, &mut spread(count, size)).await?;
+    let read = account(bench, &server, &mut spread(MOST_READERS.min(size), size)).await?;
+    let new = login(bench, &server, &mut (size..size + count)).await?;
+    for (series, cost) in [("new login", new), ("returning login", returning), ("account read", read)] {
+        add(series, Quantity::MicrosecondsEach, cost.microseconds);
+        add(series, Quantity::PerSecond, cost.per_second);
+    }
     server.stop().await?;
-    Ok(format!("started in {start:.0} ms; {new_us:.1} µs a new login, {returning_us:.1} µs a returning one"))
+    let [new, returning, read] = [new, returning, read].map(|cost| cost.microseconds);
+    Ok(format!(
+        "started in {start:.0} ms; {new:.1} µs a new login, {returning:.1} µs a returning one, {read:.1} µs a read"
+    ))
 }
 
-/// Signs players in, as fast as 32 connections allow: microseconds of processor time each, and how many a second.
-async fn login(
-    bench: &Bench,
-    server: &crate::servers::Server,
-    players: &mut dyn Iterator<Item = u64>,
-) -> Result<[f64; 2], String> {
-    let file = bench.file("ids");
-    let count = write_ids(&file, players).map_err(|error| format!("{}: {error}", file.display()))?;
+/// Stored players, here and there among all.
+fn spread(count: u64, stored: u64) -> impl Iterator<Item = u64> {
+    (0..count).map(move |number| noise(number) % stored)
+}
+
+/// What one operation cost.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    /// Processor time of the server.
+    microseconds: f64,
+    per_second: f64,
+}
+
+impl Cost {
+    fn of(phase: &Phase, operation: &str) -> Result<Self, String> {
+        let done = phase.operations.get(operation).ok_or_else(|| format!("{}: no {operation}", phase.name))?;
+        Ok(Self { microseconds: microseconds_each(phase)?, per_second: done.per_second })
+    }
+}
+
+/// Signs players in, as fast as 32 connections allow.
+async fn login(bench: &Bench, server: &Server, players: &mut dyn Iterator<Item = u64>) -> Result<Cost, String> {
+    let (file, count) = ids(bench, players)?;
     // One pass: the first time for those who are not stored yet.
     let line = format!("login --new --connections 32 --count {count}");
-    let report = bench.run_with(server, &line, &[OsString::from("--tokens"), file.into_os_string()]).await?;
-    let pass = phase(&report, "login, new players")?;
-    let rate = pass.operations.get("login").map_or(0.0, |login| login.per_second);
-    Ok([microseconds_each(pass)?, rate])
+    let report = bench.run_with(server, &line, &["--tokens".into(), file.into()]).await?;
+    Cost::of(phase(&report, "login, new players")?, "login")
+}
+
+/// Has players read their own accounts, as fast as 32 connections allow.
+async fn account(bench: &Bench, server: &Server, players: &mut dyn Iterator<Item = u64>) -> Result<Cost, String> {
+    let (file, count) = ids(bench, players)?;
+    let line = format!("account --connections 32 --players {count} --count {READS}");
+    let report = bench.run_with(server, &line, &["--tokens".into(), file.into()]).await?;
+    Cost::of(phase(&report, "account")?, "account")
+}
+
+/// A file of the players' ids, and how many there are.
+fn ids(bench: &Bench, players: &mut dyn Iterator<Item = u64>) -> Result<(PathBuf, u64), String> {
+    let file = bench.file("ids");
+    let count = write_ids(&file, players).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok((file, count))
 }
 
 /// Ids as identity providers give them: without any order, so that neighbours in time are no neighbours in the index.
