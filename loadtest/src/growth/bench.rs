@@ -45,7 +45,7 @@ impl Bench {
 
     /// Refuses sizes that the limit on open files does not allow.
     pub(super) fn has_room_for(&self, sockets: u64) -> Result<(), String> {
-        if sockets + 128 <= self.open_files {
+        if sockets.saturating_add(128) <= self.open_files {
             return Ok(());
         }
         Err(format!("the limit on open files is {}: raise it with ulimit -n, or ask for fewer", self.open_files))
@@ -118,4 +118,39 @@ pub(super) fn server_use(phase: &Phase) -> Result<&ProcessUse, String> {
 /// The server's processor time for each operation of a phase, in microseconds.
 pub(super) fn microseconds_each(phase: &Phase) -> Result<f64, String> {
     server_use(phase)?.us_per_operation.ok_or_else(|| format!("{}: nothing was done", phase.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::example;
+
+    #[test]
+    fn a_server_that_is_not_there_is_named() {
+        let why = Bench::new(Some(Path::new("no/such/kizuna"))).unwrap_err();
+        assert!(why.starts_with("no/such/kizuna: no such server"), "{why}");
+    }
+
+    #[test]
+    fn more_sockets_than_may_be_open_are_refused_before_anything_is_started() {
+        let bench = Bench::new(Some(&std::env::current_exe().unwrap())).unwrap();
+        assert!(bench.has_room_for(1).is_ok());
+        assert!(bench.has_room_for(u64::from(u32::MAX)).unwrap_err().contains("ulimit -n"));
+    }
+
+    #[test]
+    fn folders_are_empty_when_they_are_asked_for_again() {
+        let bench = Bench::new(Some(&std::env::current_exe().unwrap())).unwrap();
+        fs::write(bench.folder("one").unwrap().join("file"), "text").unwrap();
+        assert_eq!(fs::read_dir(bench.folder("one").unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_servers_share_of_a_phase_is_told_from_the_harness() {
+        let report = example(1.0, 0);
+        let found = phase(&report, "match").unwrap();
+        assert_eq!(server_use(found).unwrap().name, "floor");
+        assert_eq!(microseconds_each(found), Ok(9.5));
+        assert!(phase(&report, "hold").is_err() && microseconds_each(&Phase::default()).is_err());
+    }
 }
