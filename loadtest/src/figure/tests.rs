@@ -1,5 +1,4 @@
 use super::*;
-use std::fs;
 
 /// Every element is closed in its turn, and no character stands where XML does not allow it.
 fn is_balanced(svg: &str) -> bool {
@@ -172,15 +171,4 @@ fn bars_are_as_long_as_their_values_within_their_group() {
     assert_eq!(lengths.len(), 9);
     assert!((lengths[0] / lengths[2] - 14.3 / 24.0).abs() < 0.01);
     assert_eq!(lengths[2], lengths[5]);
-}
-
-/// Writes both pictures where `KIZUNA_FIGURES` says, to be looked at.
-#[test]
-#[ignore = "for a person who wants to look"]
-fn pictures_to_look_at() {
-    let Ok(folder) = std::env::var("KIZUNA_FIGURES") else { return };
-    let folder = std::path::Path::new(&folder);
-    fs::write(folder.join("lines.svg"), lines(&chart())).unwrap();
-    fs::write(folder.join("panels.svg"), panels("all", &[chart(), chart(), chart()])).unwrap();
-    fs::write(folder.join("bars.svg"), bars(&comparison())).unwrap();
 }

@@ -34,7 +34,7 @@ fn panels_of(curve: Curve) -> Vec<Panel> {
         ],
         Curve::Stored => vec![
             panel(Quantity::MicrosecondsEach, "Signing in and reading an account", "processor time each", "µs"),
-            panel(Quantity::PerSecond, "The same as fast as it goes", "a second", ""),
+            panel(Quantity::PerSecond, "The same, over 32 connections", "operations a second", ""),
             panel(Quantity::StartMilliseconds, "Start", "from exec to the first answer", "ms"),
             Panel { spacing: Spacing::Log, ..panel(Quantity::Mib, "Memory and files", "after the start", "MiB") },
         ],
