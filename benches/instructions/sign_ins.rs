@@ -88,7 +88,7 @@ fn trust(config: &mut Config) {
     config.identity.trust = vec![TrustEntry {
         name: "kit-access".into(),
         issuers: vec!["https://access.kit.example".into()],
-        jwks: KeySource::File(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/identity/keys/access.json").into()),
+        jwks: KeySource::File(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/identity/keys/access.json").into()),
         audience: Audience { claim: AudienceClaim::ClientId, any_of: vec!["game-client".into()] },
         token_type: TokenType { claim: "token_use".into(), equals: "access".into(), ..TokenType::default() },
         max_lifetime_sec: 3_153_600_000,
