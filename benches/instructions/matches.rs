@@ -42,6 +42,7 @@ impl Fan {
             fan.send();
             fan.take();
         });
+        assert!(fan.members[1..].iter().all(|member| member.taken.len() == 1), "each has got the message");
         fan.message = Some(message());
         fan
     }
