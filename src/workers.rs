@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Share of their time above which more threads are called.
 const BUSY: f64 = 0.6;
 /// Share below which one fewer would do.
-const IDLE: f64 = 0.3;
+const IDLE: f64 = 0.45;
 /// Looks in a row that must find so before one rests: a second.
 const PATIENCE: u32 = 50;
 
