@@ -7,7 +7,7 @@ use kizuna::{
     config::{Config, KeySource, Overrides},
     identity::{Explanation, HttpFetcher, KeyFetcher, Metrics, NoNetwork, RefusalKind, Trusted, Verifier},
     lifecycle::{self, Signals},
-    telemetry,
+    telemetry, workers,
 };
 use std::{
     fmt,
@@ -190,7 +190,10 @@ fn serve(settings: Settings) -> Result<(), Failure> {
     sockets.block_on(async {
         let mut signals = Signals::take_over().map_err(Failure::new)?;
         lifecycle::survive_file_size_limit().map_err(Failure::new)?;
+        let least = config.socket.threads_at_rest;
         let running = Server::builder(config).with_requests_on(requests.handle().clone()).start().await?;
+        let life = running.lifecycle();
+        life.spawn_for_requests(workers::govern(sockets.handle().clone(), least, life.clone()));
         announce(&running);
         let signal = signals.next().await;
         tracing::info!(signal, "stopping");

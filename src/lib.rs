@@ -15,3 +15,4 @@ pub mod realtime;
 pub mod search;
 pub mod store;
 pub mod telemetry;
+pub mod workers;

@@ -11,7 +11,12 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use std::{fs, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 /// A private key with the name that its public half has in the key set.
 #[derive(Debug)]
@@ -85,6 +90,20 @@ impl SigningKey {
         })
     }
 
+    /// Writes `private.pem`, which only its owner may read, and the key set `jwks.json` to `folder`, which is made when it is not there.
+    /// Returns the two files.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(PathBuf, PathBuf), String> {
+        let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(folder).map_err(told)?;
+        let (private, public) = (folder.join("private.pem"), folder.join("jwks.json"));
+        write_secret(&private, &self.to_pem()?).map_err(told)?;
+        fs::write(&public, self.to_jwks()).map_err(told)?;
+        Ok((private, public))
+    }
+
     /// The token `header.claims.signature` (RFC 7515, RS256).
     ///
     /// # Errors
@@ -100,6 +119,12 @@ impl SigningKey {
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
     }
+}
+
+fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(file)?.write_all(text.as_bytes())
 }
 
 /// The decoded content of the first PEM block with this label.

@@ -7,6 +7,8 @@
 pub mod args;
 pub mod client;
 pub mod compare;
+pub mod figure;
+pub mod growth;
 pub mod http;
 pub mod identity;
 pub mod keys;
@@ -21,19 +23,14 @@ pub mod progress;
 pub mod report;
 pub mod scenario;
 pub mod server;
+pub mod servers;
 pub mod stats;
 pub mod target;
 pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, beside, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate};
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use scenario::{Run, account, beside, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate};
 
 /// Does what the command line says; false when a run was not clean.
 ///
@@ -44,6 +41,7 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
         Command::Keys(options) => write_keys(options).map(|()| true),
         Command::Compare(options) => print_comparison(options).map(|()| true),
         Command::Identity(tool) => identity::execute(tool),
+        Command::Growth(options) => growth::execute(options),
         command => measure(command),
     }
 }
@@ -51,6 +49,7 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
 fn measure(command: &Command) -> Result<bool, String> {
     let (name, common, settings) = match command {
         Command::Login(options) => ("login", &options.common, serde_json::to_value(options)),
+        Command::Account(options) => ("account", &options.common, serde_json::to_value(options)),
         Command::Connect(options) => ("connect", &options.common, serde_json::to_value(options)),
         Command::Match(options) => ("match", &options.common, serde_json::to_value(options)),
         Command::Mix(options) => ("mix", &options.common, serde_json::to_value(options)),
@@ -62,7 +61,9 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
         Command::Beside(options) => ("beside", &options.common, serde_json::to_value(options)),
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => {
+            return Err("not a scenario".into());
+        }
     };
     let open_files = target::raise_open_files();
     if sockets(command) + 64 > open_files {
@@ -91,6 +92,7 @@ fn measure(command: &Command) -> Result<bool, String> {
 fn sockets(command: &Command) -> u64 {
     match command {
         Command::Login(options) => options.connections as u64,
+        Command::Account(options) => options.connections as u64,
         Command::Connect(options) => options.count,
         Command::Match(options) => matches::players(&options.play),
         Command::Mix(options) => matches::players(&options.play) + options.idle + 2 * options.connections as u64,
@@ -104,7 +106,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
         Command::Beside(options) => matches::players(&options.play) + options.connections as u64 + 64,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => 0,
     }
 }
 
@@ -123,6 +125,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
     let run = Run::open(common)?;
     match command {
         Command::Login(options) => login::run(&run, options).await,
+        Command::Account(options) => account::run(&run, options).await,
         Command::Connect(options) => connect::run(&run, options).await,
         Command::Match(options) => matches::run(&run, options).await,
         Command::Mix(options) => mix::run(&run, options).await,
@@ -134,30 +137,19 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Flood(options) => flood::run(&run, options).await,
         Command::Hostile(options) => hostile::run(&run, options).await,
         Command::Beside(options) => beside::run(&run, options).await,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
+        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => Ok(Vec::new()),
     }
 }
 
 fn write_keys(options: &KeysOptions) -> Result<(), String> {
     let key = keys::SigningKey::generate()?;
-    let told = |error: std::io::Error| format!("{}: {error}", options.folder.display());
-    fs::create_dir_all(&options.folder).map_err(told)?;
-    let (private, public) = (options.folder.join("private.pem"), options.folder.join("jwks.json"));
-    write_secret(&private, &key.to_pem()?).map_err(told)?;
-    fs::write(&public, key.to_jwks()).map_err(told)?;
+    let (private, public) = key.write(&options.folder)?;
     let (private, public) = (private.display(), public.display());
     progress::print(&format!(
         "{private}  signs (--jwt-key)\n{public}  verifies (jwks = {{ file = \"{public}\" }}), kid {}\n",
         key.kid
     ));
     Ok(())
-}
-
-/// Writes a file that only its owner may read.
-fn write_secret(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(file)?.write_all(text.as_bytes())
 }
 
 fn print_comparison(options: &CompareOptions) -> Result<(), String> {

@@ -238,7 +238,7 @@ fn json_error(frame: &[u8]) -> Incoming {
 }
 
 /// The content of the first length-delimited field `number` of a protobuf message.
-fn bytes_field(mut message: &[u8], number: u64) -> Option<&[u8]> {
+pub fn bytes_field(mut message: &[u8], number: u64) -> Option<&[u8]> {
     while !message.is_empty() {
         let tag = varint(&mut message)?;
         match tag & 7 {

@@ -1,5 +1,6 @@
 //! What the scenarios share.
 
+pub mod account;
 pub mod beside;
 pub mod churn;
 pub mod connect;
@@ -176,7 +177,7 @@ fn judge_p99(beside: &mut Phase, without: &[&Phase], most: f64, what: &str) {
 }
 
 /// A number that looks like chance and is the same in every run (splitmix64).
-fn noise(seed: u64) -> u64 {
+pub(crate) fn noise(seed: u64) -> u64 {
     let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -36,6 +36,15 @@ fn players_sign_in_for_the_first_time_and_then_again() {
 }
 
 #[test]
+fn players_read_their_accounts_in_turn() {
+    let Outcome { clean, report } = run(Behaviour::Right, "account --count 40 --players 7 --connections 3").unwrap();
+    assert!(clean, "{report}");
+    assert_eq!(report.phases[0].operations["account"].count, 40);
+    let why = run(Behaviour::Refuses, "account --count 40").err().unwrap();
+    assert_eq!(why, "signing in: http 401 Server key invalid");
+}
+
+#[test]
 fn a_paced_match_delivers_every_message_once() {
     let line = "match --matches 3 --players 3 --rate 50 --duration 0.5 --warmup 0.1";
     let Outcome { clean, report } = run(Behaviour::Right, line).unwrap();

@@ -55,6 +55,9 @@ section! {
         max_header_size_bytes: usize = 9_216,
         /// Milliseconds for the whole head of a request, and again for its body.
         read_timeout_ms: u64 = 10_000,
+        /// Threads that serve sockets while there is little to do: waking more costs more than they would help. As soon as these are busy,
+        /// others join them, one for each processor at most. 0: all, always.
+        threads_at_rest: usize = 1,
         /// How far threads that serve requests yield to those that serve sockets, so that play does not wait for logins: what is added to
         /// their nice value, 0 (not at all) to 19. Linux only.
         request_nice: u8 = 10,

@@ -121,7 +121,7 @@ pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, re
 }
 
 /// `match_data_send`: to the other members, or to those listed. Never answered, but for a malformed id.
-pub(crate) fn send(services: &Services, session: &Arc<Session>, request: MatchDataSend) {
+pub fn send(services: &Services, session: &Arc<Session>, request: MatchDataSend) {
     let Ok(id) = request.match_id.parse::<MatchId>() else {
         // Without the cid, as Nakama answers: SDKs complete match data on their own.
         return session.answer_error(String::new(), RealtimeCode::BadInput, "Invalid match ID");

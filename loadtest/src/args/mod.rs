@@ -3,6 +3,7 @@
 mod scenarios;
 
 use crate::{
+    growth::args::GrowthOptions,
     identity::args::IdentityTool,
     payload::{Format, MARK_BYTES},
     target::Base,
@@ -29,6 +30,8 @@ pub struct Arguments {
 pub enum Command {
     /// Signs players in: new ones, returning ones, or first the one and then the other.
     Login(LoginOptions),
+    /// Reads players' own accounts.
+    Account(AccountOptions),
     /// Opens sockets and holds them.
     Connect(ConnectOptions),
     /// Plays relayed matches.
@@ -55,6 +58,8 @@ pub enum Command {
     Keys(KeysOptions),
     /// Prints the figures of two runs and their ratios.
     Compare(CompareOptions),
+    /// Starts Kizuna again and again, measures how its costs grow with what it serves, and draws that.
+    Growth(GrowthOptions),
     /// Shows whether a server verifies identity tokens rightly: the conformance kit, and a provider that misbehaves.
     #[command(subcommand)]
     Identity(IdentityTool),
@@ -205,6 +210,11 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+pub(crate) fn positive(text: &str) -> Result<Duration, String> {
+    let length = seconds(text)?;
+    if length.is_zero() { Err("longer than 0".into()) } else { Ok(length) }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = rate_or_none(text)?;
     if rate > 0.0 { Ok(rate) } else { Err("a rate is above 0".into()) }
@@ -252,6 +262,7 @@ mod tests {
     fn every_scenario_has_defaults() {
         for line in [
             "login",
+            "account",
             "connect",
             "match",
             "mix",
@@ -266,6 +277,7 @@ mod tests {
             "rotate --provider 127.0.0.1:1",
             "keys folder",
             "compare a b",
+            "growth",
         ] {
             parse(line).unwrap();
         }
@@ -298,6 +310,7 @@ mod tests {
             "match --bytes 17",
             "match --rate 0",
             "login --connections 0",
+            "account --players 0",
             "login --tokens a --jwt-key b",
             "login --kid x",
             "connect --hold -1",
@@ -318,6 +331,10 @@ mod tests {
             "churn --visits 0",
             "churn --visits 10 --duration 10",
             "login --base https://x",
+            "growth --rounds 0",
+            "growth --curves parabola",
+            "growth --from a.json",
+            "growth --from a.json --out b.json --draw c",
             "",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -31,6 +31,27 @@ pub struct LoginOptions {
     pub returning: bool,
 }
 
+/// `account`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct AccountOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// Accounts to read.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: u64,
+    /// Players that the reads go round, each with the session token of its own. They sign in once, before: a run must be shorter than
+    /// a token's life.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub players: u64,
+    /// Reads a second; without it as fast as the connections allow.
+    #[arg(long, value_parser = rate)]
+    pub rate: Option<f64>,
+    /// Kept-alive connections.
+    #[arg(long, default_value_t = 32, value_parser = at_least_one)]
+    pub connections: usize,
+}
+
 /// `connect`.
 #[derive(Clone, Debug, Args, Serialize)]
 pub struct ConnectOptions {
