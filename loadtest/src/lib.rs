@@ -30,7 +30,9 @@ pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, account, beside, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate};
+use scenario::{
+    Run, account, beside, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate,
+};
 
 /// Does what the command line says; false when a run was not clean.
 ///

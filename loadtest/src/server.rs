@@ -14,9 +14,6 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// What the log of all the starts is called in the data folder.
-const LOG: &str = "endure.log";
-
 /// How a server is started, each time the same.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -24,9 +21,11 @@ pub struct Launch {
     pub program: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
-    /// Everything that it keeps; its log goes there, too.
+    /// Everything that it keeps.
     pub data_dir: PathBuf,
-    /// Where it listens.
+    /// What its log is added to.
+    pub log: PathBuf,
+    /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
     /// What wins over the configuration.
     pub environment: Vec<(&'static str, String)>,
@@ -37,6 +36,8 @@ pub struct Launch {
 pub struct Server {
     child: Child,
     pid: Pid,
+    /// Where it listens, as it says itself.
+    pub address: SocketAddr,
     /// Kept open: who prints to a closed pipe is told so by a signal.
     _output: Lines<BufReader<ChildStdout>>,
 }
@@ -54,16 +55,16 @@ impl Launch {
         let mut lines = BufReader::new(output).lines();
         let listening = async {
             while let Some(line) = lines.next_line().await.map_err(|error| error.to_string())? {
-                if line.starts_with("listening http ") {
-                    return Ok(());
+                if let Some(address) = line.strip_prefix("listening http ") {
+                    return address.parse().map_err(|error| format!("{address}: {error}"));
                 }
             }
-            Err("it ended".to_owned())
+            Err("it ended before it had started".to_owned())
         };
         let outcome = timeout(patience, listening).await.unwrap_or_else(|_| Err(format!("not in {patience:?}")));
-        let log = self.log();
-        outcome.map_err(|why| format!("the server did not start: {why}; its log is {}", log.display()))?;
-        Ok((Server { child, pid, _output: lines }, since.elapsed()))
+        let log = self.log.display();
+        let address = outcome.map_err(|why| format!("the server did not start: {why}; its log is {log}"))?;
+        Ok((Server { child, pid, address, _output: lines }, since.elapsed()))
     }
 
     /// Lines that a server wrote of faults of its own, over all starts.
@@ -71,27 +72,21 @@ impl Launch {
     /// # Errors
     /// The log cannot be read.
     pub fn faults_logged(&self) -> Result<u64, String> {
-        let log = self.log();
-        let text = fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let text = fs::read_to_string(&self.log).map_err(|error| format!("{}: {error}", self.log.display()))?;
         let fault = |line: &&str| line.contains(" ERROR ") || line.contains("panicked at");
         Ok(text.lines().filter(fault).count() as u64)
     }
 
     fn command(&self) -> Result<Command, String> {
-        let log = self.log();
-        let told = |error: std::io::Error| format!("{}: {error}", log.display());
+        let told = |error: std::io::Error| format!("{}: {error}", self.log.display());
         fs::create_dir_all(&self.data_dir).map_err(told)?;
-        let log = OpenOptions::new().create(true).append(true).open(&log).map_err(told)?;
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(told)?;
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--config").arg(&self.config).arg("--data-dir").arg(&self.data_dir);
         command.args(["--http", &self.address.to_string(), "--metrics", "127.0.0.1:0"]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         Ok(command)
-    }
-
-    fn log(&self) -> PathBuf {
-        self.data_dir.join(LOG)
     }
 }
 
@@ -155,6 +150,7 @@ mod tests {
             program: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/server.sh").into(),
             config: folder.path().join("config.toml"),
             data_dir: folder.path().join("data"),
+            log: folder.path().join("log"),
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             environment: vec![("BEHAVIOUR", behaviour.into())],
         };
@@ -198,7 +194,7 @@ mod tests {
     async fn a_server_that_does_not_listen_has_not_started() {
         let (launch, _folder) = launch("absent");
         let why = launch.start(LONG).await.unwrap_err();
-        assert!(why.starts_with("the server did not start: it ended; its log is"), "{why}");
+        assert!(why.starts_with("the server did not start: it ended before it had started; its log is"), "{why}");
         assert_eq!(launch.faults_logged(), Ok(1));
     }
 }

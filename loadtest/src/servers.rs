@@ -1,21 +1,20 @@
-//! Servers that the harness starts itself, each a process with a folder of its own.
+//! Servers for a moment, each with a folder and a port of its own.
 
-use crate::{http::HttpConnection, target::Base, target::Target};
+use crate::{
+    http::HttpConnection,
+    server::{self, Launch},
+    target::{Base, Target},
+};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
-use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    fs::{self, File},
+    fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 /// How long a server may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,15 +26,13 @@ const LAST_LINES: usize = 5;
 /// A running server; killed when dropped.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    process: server::Server,
     /// Its process id.
     pub pid: u32,
     /// Its base URL.
     pub base: Base,
     /// From starting the process to its first answer.
     pub started_in: Duration,
-    /// Kept, so that the server can go on printing.
-    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -45,41 +42,29 @@ impl Server {
     /// # Errors
     /// The files cannot be written, or the server ended or did not answer within a minute; with the end of its log.
     pub async fn start(program: &Path, config: &str, folder: &Path) -> Result<Self, String> {
-        let told = |error: std::io::Error| format!("{}: {error}", folder.display());
         let (settings, log) = (folder.join("config.toml"), folder.join("server.log"));
-        fs::write(&settings, config).map_err(told)?;
+        fs::write(&settings, config).map_err(|error| format!("{}: {error}", folder.display()))?;
         let begun = Instant::now();
-        let mut child = Command::new(program)
-            .args(["serve", "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--config"])
-            .arg(&settings)
-            .arg("--data-dir")
-            .arg(data_folder(folder))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).map_err(told)?)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        let output = child.stdout.take().ok_or("no standard output")?;
-        let pid = child.id().ok_or("the server ended at once")?;
-        let mut output = BufReader::new(output).lines();
-        let ready = timeout(PATIENCE, answering(&mut output)).await;
-        let base = ready.unwrap_or_else(|_| Err("no answer in time".into()));
-        let base = base.map_err(|why| format!("{}: {why}{}", program.display(), end_of(&log)))?;
-        Ok(Self { child, pid, base, started_in: begun.elapsed(), _output: output })
+        let launch = Launch {
+            program: program.to_owned(),
+            config: settings,
+            data_dir: data_folder(folder),
+            log: log.clone(),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            environment: Vec::new(),
+        };
+        let (process, _) = launch.start(PATIENCE).await.map_err(|why| why + &end_of(&log))?;
+        let base: Base = process.address.to_string().parse()?;
+        answers(&base).await.map_err(|why| why + &end_of(&log))?;
+        Ok(Self { pid: process.pid(), process, base, started_in: begun.elapsed() })
     }
 
     /// Ends it by SIGTERM, and says how long that took.
     ///
     /// # Errors
     /// It had ended before, did not end within a minute, or ended with another status than 0.
-    pub async fn stop(mut self) -> Result<Duration, String> {
-        let begun = Instant::now();
-        let raw = i32::try_from(self.pid).ok().and_then(Pid::from_raw).ok_or("not a process id")?;
-        kill_process(raw, Signal::TERM).map_err(|error| format!("stopping the server: {error}"))?;
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        let status = ended.map_err(|_| "the server did not stop in time")?.map_err(|error| error.to_string())?;
-        if status.success() { Ok(begun.elapsed()) } else { Err(format!("the server ended with {status}")) }
+    pub async fn stop(self) -> Result<Duration, String> {
+        self.process.stop(PATIENCE).await
     }
 }
 
@@ -88,20 +73,13 @@ pub fn data_folder(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// Waits for the server's address, and for its first answer there.
-async fn answering(output: &mut Lines<BufReader<ChildStdout>>) -> Result<Base, String> {
-    let base: Base = loop {
-        let line = output.next_line().await.map_err(|error| error.to_string())?;
-        let line = line.ok_or("it ended before it had started")?;
-        if let Some(address) = line.strip_prefix("listening http ") {
-            break address.trim().parse()?;
-        }
-    };
+/// Waits for its first answer.
+async fn answers(base: &Base) -> Result<(), String> {
     let request = Request::get("/healthcheck").header("host", &base.authority).body(Full::<Bytes>::default());
     let request = request.map_err(|error| error.to_string())?;
     let mut connection = HttpConnection::new(&Target::new(base.clone(), ANSWER, 1));
     let (status, _) = connection.call(request).await.map_err(|fault| format!("healthcheck: {fault}"))?;
-    if status == StatusCode::OK { Ok(base) } else { Err(format!("healthcheck: http {status}")) }
+    if status == StatusCode::OK { Ok(()) } else { Err(format!("healthcheck: http {status}")) }
 }
 
 /// The last lines of a log, each on a line of its own.

@@ -143,6 +143,7 @@ fn launch(options: &EndureOptions, serving: &Serving) -> Result<Launch, String> 
         program: options.kizuna.clone(),
         config,
         data_dir: options.data_dir.clone(),
+        log: options.data_dir.join("endure.log"),
         address: options.common.base.address(),
         environment: environment.map(|(name, value)| (name, value.to_owned())).to_vec(),
     })
