@@ -19,6 +19,7 @@ pub mod player;
 pub mod process;
 pub mod progress;
 pub mod report;
+pub mod rig;
 pub mod scenario;
 pub mod stats;
 pub mod target;
@@ -36,12 +37,13 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
     match &arguments.command {
         Command::Keys(options) => write_keys(options).map(|()| true),
         Command::Compare(options) => print_comparison(options).map(|()| true),
+        Command::Measure(options) => rig::execute(options),
         Command::Identity(tool) => identity::execute(tool),
-        command => measure(command),
+        command => run(command),
     }
 }
 
-fn measure(command: &Command) -> Result<bool, String> {
+fn run(command: &Command) -> Result<bool, String> {
     let (name, common, settings) = match command {
         Command::Login(options) => ("login", &options.common, serde_json::to_value(options)),
         Command::Account(options) => ("account", &options.common, serde_json::to_value(options)),
@@ -54,7 +56,9 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => return Err("not a scenario".into()),
+        Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) => {
+            return Err("not a scenario".into());
+        }
     };
     let open_files = target::raise_open_files();
     if sockets(command) + 64 > open_files {
@@ -94,7 +98,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => 0,
+        Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
 
@@ -123,7 +127,7 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
         Command::Hostile(options) => hostile::run(&run, options).await,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
+        Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }
 

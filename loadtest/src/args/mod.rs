@@ -5,6 +5,7 @@ mod scenarios;
 use crate::{
     identity::args::IdentityTool,
     payload::{Format, MARK_BYTES},
+    rig::args::MeasureOptions,
     target::Base,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +52,8 @@ pub enum Command {
     Hostile(HostileOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
+    /// Measures every row of the table of speeds, Kizuna and the floor in turn, several rounds. Starts the servers itself.
+    Measure(MeasureOptions),
     /// Prints the figures of two runs and their ratios.
     Compare(CompareOptions),
     /// Shows whether a server verifies identity tokens rightly: the conformance kit, and a provider that misbehaves.
@@ -260,6 +263,7 @@ mod tests {
             "flood",
             "rotate --provider 127.0.0.1:1",
             "keys folder",
+            "measure",
             "compare a b",
         ] {
             parse(line).unwrap();
@@ -305,6 +309,9 @@ mod tests {
             "matchmaker --group 1",
             "churn --drops 2",
             "churn --bytes 17",
+            "measure --rounds 0",
+            "measure --rows sockets --write page.md",
+            "measure --against a --floor b",
             "login --base https://x",
             "",
         ] {
