@@ -7,6 +7,7 @@
 pub mod args;
 pub mod client;
 pub mod compare;
+pub mod figure;
 pub mod http;
 pub mod identity;
 pub mod keys;
