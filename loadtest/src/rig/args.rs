@@ -14,7 +14,7 @@ pub struct MeasureOptions {
     #[arg(long, value_name = "FILE")]
     pub floor: Option<PathBuf>,
     /// Another Kizuna, B, which takes turns with --kizuna, A, instead of the floor. What is printed are ratios, B to A.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["floor", "write"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["floor", "write", "draw"])]
     pub against: Option<PathBuf>,
     /// Times that everything is measured; each server begins every other time.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -43,4 +43,7 @@ pub struct MeasureOptions {
     /// Document to write the tables into, between its lines `<!-- measured: begin -->` and `<!-- measured: end -->`.
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
+    /// File to draw the picture of processor time and memory to, as SVG.
+    #[arg(long, value_name = "FILE", conflicts_with = "rows")]
+    pub draw: Option<PathBuf>,
 }

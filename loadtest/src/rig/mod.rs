@@ -8,6 +8,8 @@ pub mod catalogue;
 pub mod document;
 pub mod interrupt;
 pub mod machine;
+pub mod numbers;
+pub mod picture;
 pub mod results;
 pub mod row;
 pub mod server;
@@ -51,6 +53,9 @@ pub fn execute(options: &MeasureOptions) -> Result<bool, String> {
     }
     if let Some(file) = &options.write {
         document::replace(file, &table)?;
+    }
+    if let Some(file) = &options.draw {
+        fs::write(file, picture::draw(&results)?).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(results.rows.iter().all(|row| row.faults.is_empty()))
 }
