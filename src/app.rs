@@ -31,7 +31,7 @@ use crate::{
 };
 use prometheus_client::registry::Registry;
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +66,13 @@ pub struct Server {
     clock: Clock,
     entropy: Entropy,
     hooks: HooksBuilder,
+    requests: Option<Handle>,
 }
 
 impl Server {
     /// A server with this configuration, the system's clock and the system's randomness.
     pub fn builder(config: Config) -> Self {
-        Self { config, clock: Clock::system(), entropy: Entropy::system(), hooks: Hooks::builder() }
+        Self { config, clock: Clock::system(), entropy: Entropy::system(), hooks: Hooks::builder(), requests: None }
     }
 
     /// Judges a configuration as far as that goes without starting anything.
@@ -87,6 +88,13 @@ impl Server {
     #[must_use]
     pub fn with_time(mut self, clock: Clock, entropy: Entropy) -> Self {
         (self.clock, self.entropy) = (clock, entropy);
+        self
+    }
+
+    /// Serves requests on another runtime than the one that it is started in, which then is for sockets alone.
+    #[must_use]
+    pub fn with_requests_on(mut self, runtime: Handle) -> Self {
+        self.requests = Some(runtime);
         self
     }
 
@@ -123,9 +131,12 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing is left running then.
     pub async fn start(self) -> Result<Running, StartError> {
-        let Self { config, clock, entropy, hooks } = self;
+        let Self { config, clock, entropy, hooks, requests } = self;
         config.validate()?;
-        let lifecycle = Lifecycle::new();
+        let lifecycle = match requests {
+            Some(requests) => Lifecycle::new().with_requests_on(requests),
+            None => Lifecycle::new(),
+        };
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let identity_metrics = identity::Metrics::default();
@@ -192,24 +203,24 @@ impl Server {
         // From here on nothing fails: it uses the snapshot up.
         let left_behind = snapshot::take_up(&services);
         net::socket::keep_taken_up(&services, &lifecycle, left_behind);
-        lifecycle.spawn(net::serve(http, Arc::new(server), lifecycle.clone()));
+        lifecycle.spawn_for_requests(net::serve(http, Arc::new(server), lifecycle.clone()));
         if let Some(listener) = metrics_listener {
-            lifecycle.spawn(metrics::serve(listener, Arc::new(registry), lifecycle.clone()));
+            lifecycle.spawn_for_requests(metrics::serve(listener, Arc::new(registry), lifecycle.clone()));
         }
         let dev_provider = provider.map(|(listener, provider)| {
             let (serving, stop) = (provider.clone(), lifecycle.clone());
-            lifecycle.spawn(async move {
+            lifecycle.spawn_for_requests(async move {
                 if let Err(error) = provider::serve(listener, serving, stop.draining()).await {
                     tracing::error!(%error, "the development provider has ended");
                 }
             });
             provider
         });
-        lifecycle.spawn(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
-        lifecycle.spawn(services.hooks.telling().run(lifecycle.clone()));
+        lifecycle.spawn_for_requests(services.hooks.delivery(services.store.clone()).run(lifecycle.clone()));
+        lifecycle.spawn_for_requests(services.hooks.telling().run(lifecycle.clone()));
         let (swept, life) = (services.clone(), lifecycle.clone());
-        lifecycle.spawn(async move { revocation::sweep(&swept, &life).await });
-        lifecycle.spawn(matchmaker::run(services.clone(), lifecycle.clone()));
+        lifecycle.spawn_for_requests(async move { revocation::sweep(&swept, &life).await });
+        lifecycle.spawn_for_requests(matchmaker::run(services.clone(), lifecycle.clone()));
         let (realtime, life) = (services.realtime.clone(), lifecycle.clone());
         lifecycle.spawn(async move {
             life.draining().await;

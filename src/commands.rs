@@ -18,6 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::runtime::{Builder, Runtime};
 
 /// Exit status for a configuration that is not in order (sysexits.h, EX_CONFIG).
 const BAD_CONFIG: u8 = 78;
@@ -182,11 +183,14 @@ fn check(settings: Settings) -> Result<(), Failure> {
 fn serve(settings: Settings) -> Result<(), Failure> {
     let config = settings.load()?;
     telemetry::init_logging(&config.logger);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
-    runtime.block_on(async {
+    let sockets = runtime("sockets")?;
+    // Threads inherit it: what is started from here on yields, that is requests, the store's writer and the logs.
+    lifecycle::yield_to_play(config.socket.request_nice);
+    let requests = runtime("requests")?;
+    sockets.block_on(async {
         let mut signals = Signals::take_over().map_err(Failure::new)?;
         lifecycle::survive_file_size_limit().map_err(Failure::new)?;
-        let running = Server::builder(config).start().await?;
+        let running = Server::builder(config).with_requests_on(requests.handle().clone()).start().await?;
         announce(&running);
         let signal = signals.next().await;
         tracing::info!(signal, "stopping");
@@ -203,6 +207,12 @@ fn serve(settings: Settings) -> Result<(), Failure> {
         tracing::info!(drained, "stopped");
         Ok(())
     })
+}
+
+/// A thread for each processor, which is there from now on, named after what it serves.
+fn runtime(name: &str) -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    builder.thread_name(name).enable_all().build().map_err(Failure::new)
 }
 
 /// The addresses, one a line for programs, then what a person would try first.
@@ -266,7 +276,7 @@ fn explain(token: &str, offline: bool, keys: Option<&PathBuf>, settings: Setting
         replaced.for_each(|entry| entry.jwks = KeySource::File(file.clone()));
     }
     let held = held_by_provider(&config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
     let explained: Result<Explanation, Failure> = runtime.block_on(async {
         let fetcher: Arc<dyn KeyFetcher> = match offline {
             true => Arc::new(NoNetwork),

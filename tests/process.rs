@@ -126,6 +126,40 @@ async fn a_second_signal_does_not_wait_for_the_first() {
     assert_eq!(server.child.wait().expect("it ends").code(), Some(130));
 }
 
+/// The nice value of each thread, by its name. Fields of `stat` are counted from behind the name: proc_pid_stat(5).
+#[cfg(target_os = "linux")]
+fn nice_values(pid: u32) -> Vec<(String, i32)> {
+    const AFTER_NAME: usize = 16;
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    let nice = |stat: String| {
+        let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        Some((name.to_owned(), fields.split(' ').nth(AFTER_NAME)?.parse().ok()?))
+    };
+    stats.filter_map(nice).collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn all_threads_but_those_of_sockets_yield() {
+    let data = tempfile::tempdir().expect("a folder");
+    for nice in [0, 5] {
+        let asked = nice.to_string();
+        let server = Process::start(data.path(), &[PLAIN, &[("KIZUNA_SOCKET_REQUEST_NICE", &asked)]].concat());
+        let threads = nice_values(server.child.id());
+        let of =
+            |name: &str| threads.iter().filter(|(thread, _)| thread == name).map(|(_, nice)| *nice).collect::<Vec<_>>();
+        let own = *of("sockets").first().expect("threads of sockets");
+        assert!(of("sockets").iter().all(|value| *value == own), "{threads:?}");
+        for name in ["requests", "store-writer", "audit"] {
+            assert!(
+                !of(name).is_empty() && of(name).iter().all(|value| *value == (own + nice).min(19)),
+                "{name}: {threads:?}"
+            );
+        }
+    }
+}
+
 fn run(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     kizuna(data).args(arguments).envs(settings.iter().copied()).output().expect("it runs")
 }

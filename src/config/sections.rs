@@ -55,6 +55,9 @@ section! {
         max_header_size_bytes: usize = 9_216,
         /// Milliseconds for the whole head of a request, and again for its body.
         read_timeout_ms: u64 = 10_000,
+        /// How far threads that serve requests yield to those that serve sockets, so that play does not wait for logins: what is added to
+        /// their nice value, 0 (not at all) to 19. Linux only.
+        request_nice: u8 = 10,
         /// Milliseconds that a connection may stay open between requests.
         idle_timeout_ms: u64 = 60_000,
         /// Milliseconds that a request may take, from its head to its answer; longer is answered 504, code 4.

@@ -73,7 +73,7 @@ pub fn upgrade(services: &Arc<Services>, handshake: Handshake) -> Response {
             let upgrade = hyper::upgrade::on(&mut request);
             let services = services.clone();
             tracing::debug!(user_id = %opening.claims.user_id, client = ?client.address, "socket");
-            connection.lifecycle.clone().spawn(async move {
+            connection.lifecycle.clone().spawn_for_sockets(async move {
                 match upgrade.await {
                     Ok(upgraded) => run(&services, connection, opening, client, upgraded).await,
                     Err(error) => tracing::debug!(%error, "the client went away during the handshake"),
@@ -184,7 +184,7 @@ async fn open(
     opening: Opening,
     upgraded: Upgraded,
 ) -> Option<(Keeper, LiveSocket<TcpStream>)> {
-    let socket = websocket(services, upgraded).await?;
+    let socket = websocket(services, lifecycle, upgraded).await?;
     let keeper = match resume::admit(services, lifecycle, opening).await {
         Ok(keeper) => keeper,
         Err(close) => {
@@ -244,7 +244,11 @@ async fn finish(
     Some((keeper, remains))
 }
 
-async fn websocket(services: &Services, upgraded: Upgraded) -> Option<WebSocketStream<Written<TcpStream>>> {
+async fn websocket(
+    services: &Services,
+    lifecycle: &Lifecycle,
+    upgraded: Upgraded,
+) -> Option<WebSocketStream<Written<TcpStream>>> {
     // The raw stream, without hyper's buffers around it.
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         tracing::error!("an upgraded connection is not a TCP stream");
@@ -262,7 +266,11 @@ async fn websocket(services: &Services, upgraded: Upgraded) -> Option<WebSocketS
         .max_write_buffer_size(settings.write_buffer_size_bytes + largest + FRAME_ROOM)
         .max_message_size(Some(settings.max_message_size_bytes))
         .max_frame_size(Some(settings.max_message_size_bytes));
-    let stream = Written::new(parts.io.into_inner(), resume::is_on(services));
+    let Ok(stream) = lifecycle.adopt(parts.io.into_inner()) else {
+        tracing::debug!("the connection was gone before its socket was served");
+        return None;
+    };
+    let stream = Written::new(stream, resume::is_on(services));
     let early = parts.read_buf.to_vec();
     Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await)
 }
