@@ -11,6 +11,7 @@ pub mod machine;
 pub mod numbers;
 pub mod picture;
 pub mod results;
+pub mod rounds;
 pub mod row;
 pub mod server;
 pub mod table;
@@ -20,21 +21,21 @@ use crate::{keys::SigningKey, progress};
 use args::MeasureOptions;
 use interrupt::Interrupt;
 use machine::Conditions;
-use results::{Measured, Results};
+use results::Results;
+use rounds::Rounds;
 use row::Row;
 use server::Program;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use tokio::time::Instant;
-use work::{Failure, Scale, Subject};
+use work::{Scale, Subject};
 
 /// Measures, prints the tables, and writes what is to be written; false when something was not clean. A bar that is not met is not a
 /// fault: the tables name it.
 ///
 /// # Errors
-/// It could not be measured, or written.
+/// It could not be measured, or written. What had been measured until then is printed all the same.
 pub fn execute(options: &MeasureOptions) -> Result<bool, String> {
     let rows = chosen(&options.rows)?;
     options.write.as_deref().map_or(Ok(()), document::check)?;
@@ -43,21 +44,29 @@ pub fn execute(options: &MeasureOptions) -> Result<bool, String> {
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let scale = scale(options, scratch.path())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let rows = runtime.block_on(rounds(rows, &subjects, &scale, options.rounds))?;
-    let results = Results { conditions, subjects: subjects.iter().map(|subject| subject.name).collect(), rows };
+    let (rows, outcome) = runtime.map_err(|error| error.to_string())?.block_on(async {
+        let rounds =
+            Rounds { subjects: &subjects, scale: &scale, count: options.rounds, interrupt: Interrupt::listen()? };
+        Ok::<_, String>(rounds.measure(rows).await)
+    })?;
+    let results = Results { conditions, subjects: subjects.map(|subject| subject.name).to_vec(), rows };
     let table = if options.against.is_some() { table::compared(&results) } else { table::judged(&results) };
     progress::print(&table);
     if let Some(file) = &options.out {
-        write_json(file, &results)?;
+        write(file, &serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?)?;
     }
+    outcome?;
     if let Some(file) = &options.write {
         document::replace(file, &table)?;
     }
     if let Some(file) = &options.draw {
-        fs::write(file, picture::draw(&results)?).map_err(|error| format!("{}: {error}", file.display()))?;
+        write(file, &picture::draw(&results)?)?;
     }
     Ok(results.rows.iter().all(|row| row.faults.is_empty()))
+}
+
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// The rows of these names, or all, in the order of the tables.
@@ -95,18 +104,17 @@ fn executable(given: Option<&Path>, name: &str) -> Result<PathBuf, String> {
 /// Writes the keys and the configuration that all of Kizuna's runs share.
 fn scale(options: &MeasureOptions, scratch: &Path) -> Result<Scale, String> {
     let (key, jwks) = SigningKey::generate()?.write(&scratch.join("keys"))?;
-    let write = |name: &str, text: String| {
-        let file = scratch.join(name);
-        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display())).map(|()| file)
-    };
+    let (plain, trusting) = (scratch.join("plain.toml"), scratch.join("trusting.toml"));
+    write(&plain, CONFIGURATION)?;
+    write(&trusting, &(CONFIGURATION.to_owned() + &trust(&jwks)))?;
     Ok(Scale {
         seconds: options.seconds.as_secs_f64(),
         sockets: options.sockets,
         logins: options.logins,
         accounts: options.accounts,
         key,
-        plain: write("plain.toml", CONFIGURATION.to_owned())?,
-        trusting: write("trusting.toml", CONFIGURATION.to_owned() + &trust(&jwks))?,
+        plain,
+        trusting,
         stores: options.keep.clone().unwrap_or_else(|| scratch.join("stores")),
     })
 }
@@ -129,49 +137,6 @@ token_type = {{ claim = "token_use", equals = "access" }}
     )
 }
 
-async fn rounds(rows: Vec<Row>, subjects: &[Subject; 2], scale: &Scale, rounds: u32) -> Result<Vec<Measured>, String> {
-    let interrupt = Interrupt::listen()?;
-    let begun = Instant::now();
-    let mut measured: Vec<_> = rows.into_iter().map(|row| Measured::new(row, subjects.len())).collect();
-    let count = measured.len();
-    for round in 1..=rounds {
-        for (number, row) in measured.iter_mut().enumerate() {
-            for subject in turns(round) {
-                let Subject { name, program } = &subjects[subject];
-                if matches!(program, Program::Floor(_)) && !row.row.floor {
-                    continue;
-                }
-                let so_far = begun.elapsed().as_secs();
-                let number = number + 1;
-                progress::tell(&format!(
-                    "{so_far:>5} s  round {round} of {rounds}, row {number} of {count}: {}, {name}",
-                    row.name
-                ));
-                let report = match work::measure(row.row.work, &subjects[subject], scale, &interrupt).await {
-                    Ok(report) => Some(report),
-                    Err(Failure::Fault(why)) => {
-                        row.faults.push(format!("{name}, round {round}: {why}"));
-                        None
-                    }
-                    Err(Failure::End(why)) => return Err(why),
-                };
-                row.add(subject, report.as_ref());
-            }
-        }
-    }
-    Ok(measured)
-}
-
-/// Whose turn it is, by number.
-fn turns(round: u32) -> [usize; 2] {
-    if round % 2 == 1 { [0, 1] } else { [1, 0] }
-}
-
-fn write_json(file: &Path, results: &Results) -> Result<(), String> {
-    let text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
-    fs::write(file, text + "\n").map_err(|error| format!("{}: {error}", file.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,10 +148,5 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.name).collect::<Vec<_>>(), ["account", "stop"]);
         assert!(chosen(&names(&["elsewhere"])).unwrap_err().contains("paced-json"));
         assert_eq!(chosen(&[]).unwrap().len(), catalogue::all().len());
-    }
-
-    #[test]
-    fn each_goes_first_every_other_time() {
-        assert_eq!([turns(1), turns(2), turns(3)], [[0, 1], [1, 0], [0, 1]]);
     }
 }
