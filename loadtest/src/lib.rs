@@ -22,13 +22,16 @@ pub mod progress;
 pub mod report;
 pub mod rig;
 pub mod scenario;
+pub mod server;
 pub mod stats;
 pub mod target;
 pub mod tokens;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};
-use scenario::{Run, account, churn, connect, flood, hostile, login, matches, matchmaker, mix, party, rotate};
+use scenario::{
+    Run, account, beside, churn, connect, endure, flood, hostile, login, matches, matchmaker, mix, party, rotate,
+};
 
 /// Does what the command line says; false when a run was not clean.
 ///
@@ -54,9 +57,11 @@ fn run(command: &Command) -> Result<bool, String> {
         Command::Party(options) => ("party", &options.common, serde_json::to_value(options)),
         Command::Matchmaker(options) => ("matchmaker", &options.common, serde_json::to_value(options)),
         Command::Churn(options) => ("churn", &options.common, serde_json::to_value(options)),
+        Command::Endure(options) => ("endure", &options.common, serde_json::to_value(options)),
         Command::Rotate(options) => ("rotate", &options.common, serde_json::to_value(options)),
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
+        Command::Beside(options) => ("beside", &options.common, serde_json::to_value(options)),
         Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) => {
             return Err("not a scenario".into());
         }
@@ -96,9 +101,12 @@ fn sockets(command: &Command) -> u64 {
         Command::Matchmaker(options) => options.players,
         // One that is dropped may linger while its player signs in and comes back.
         Command::Churn(options) => 2 * churn::players(options),
+        // As with churn, twice for those who reconnect.
+        Command::Endure(options) => 2 * (endure::players(options) + options.idle + options.connections as u64) + 64,
         Command::Rotate(options) => options.connections as u64 + 64,
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
+        Command::Beside(options) => matches::players(&options.play) + options.connections as u64 + 64,
         Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) => 0,
     }
 }
@@ -125,9 +133,11 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Party(options) => party::run(&run, options).await,
         Command::Matchmaker(options) => matchmaker::run(&run, options).await,
         Command::Churn(options) => churn::run(&run, options).await,
+        Command::Endure(options) => endure::run(&run, options).await,
         Command::Rotate(options) => rotate::run(&run, options).await,
         Command::Flood(options) => flood::run(&run, options).await,
         Command::Hostile(options) => hostile::run(&run, options).await,
+        Command::Beside(options) => beside::run(&run, options).await,
         Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) => Ok(Vec::new()),
     }
 }

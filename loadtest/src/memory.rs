@@ -82,6 +82,12 @@ impl Course {
         (tenths[1] > 0).then(|| tenths[9] as f64 / tenths[1] as f64 - 1.0)
     }
 
+    /// The mean of the second half of the time; `None` with fewer than two readings.
+    pub fn second_half(&self) -> Option<u64> {
+        let late = self.0.get(self.0.len().div_ceil(2)..).filter(|late| !late.is_empty())?;
+        Some(late.iter().sum::<u64>() / late.len() as u64)
+    }
+
     /// The means, by name, in KiB.
     pub fn counts(&self, process: &str) -> BTreeMap<String, u64> {
         let tenths = self.tenths().into_iter().flatten().zip(1..);
@@ -101,6 +107,13 @@ mod tests {
         assert_eq!(warm.growth(), Some(0.0), "what the start takes does not count");
         assert_eq!(Course(vec![1; 9]).growth(), None);
         assert_eq!(rising.counts("x").get("resident KiB of x, 100 %"), Some(&1));
+    }
+
+    #[test]
+    fn the_second_half_is_told_by_itself() {
+        assert_eq!(Course::of(&[9, 9, 2, 4]).second_half(), Some(3));
+        assert_eq!(Course::of(&[9, 9, 9, 2, 4]).second_half(), Some(3));
+        assert_eq!(Course::of(&[9]).second_half(), None);
     }
 
     #[tokio::test]

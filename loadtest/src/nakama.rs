@@ -1,18 +1,23 @@
 //! What the harness says to a server: signing in, reading the account, opening a socket.
 
 use crate::{http::HttpConnection, payload::Format, stats::Fault, target::Target};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{Error, protocol::WebSocketConfig},
 };
+use uuid::Uuid;
 
 /// An open socket.
 pub type Socket = WebSocketStream<TcpStream>;
@@ -24,6 +29,23 @@ pub enum Buffers {
     Small,
     /// For sockets that are busy: fewer system calls.
     Large,
+}
+
+/// What a player has after signing in.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The session token.
+    pub token: String,
+    /// The refresh token; empty when there was none.
+    pub refresh_token: String,
+}
+
+impl Session {
+    /// Whose session it is: the claim `uid`, which is not judged here.
+    pub fn user_id(&self) -> Option<Uuid> {
+        let payload = URL_SAFE_NO_PAD.decode(self.token.split('.').nth(1)?).ok()?;
+        text_field(&payload, "uid")?.parse().ok()
+    }
 }
 
 /// The server's interface, with what all calls share.
@@ -54,8 +76,28 @@ impl Api {
     /// # Errors
     /// The network's, or `http STATUS message`.
     pub async fn login(&self, http: &mut HttpConnection, body: Bytes) -> Result<String, Fault> {
+        self.sign_in(http, body).await.map(|session| session.token)
+    }
+
+    /// As [`Api::login`], with all that is needed to end the session again.
+    ///
+    /// # Errors
+    /// The network's, or `http STATUS message`.
+    pub async fn sign_in(&self, http: &mut HttpConnection, body: Bytes) -> Result<Session, Fault> {
         let answer = accepted(self.authenticate(http, body).await?)?;
-        text_field(&answer, "token").ok_or_else(|| Fault::new("answer without a token"))
+        let token = text_field(&answer, "token").ok_or_else(|| Fault::new("answer without a token"))?;
+        Ok(Session { token, refresh_token: text_field(&answer, "refresh_token").unwrap_or_default() })
+    }
+
+    /// Ends a session before its time.
+    ///
+    /// # Errors
+    /// The network's, or `http STATUS message`.
+    pub async fn log_out(&self, http: &mut HttpConnection, session: &Session) -> Result<(), Fault> {
+        let bearer = HeaderValue::try_from(format!("Bearer {}", session.token));
+        let bearer = bearer.map_err(|_| Fault::new("a token that cannot stand in a header"))?;
+        let body = json!({ "token": session.token, "refresh_token": session.refresh_token });
+        accepted(self.post(http, "/v2/session/logout", &bearer, body.to_string().into()).await?).map(drop)
     }
 
     /// The answer to `body`, whatever it is, as the account of an `authenticate/custom` request.
@@ -170,6 +212,15 @@ mod tests {
         assert_eq!(text_field(body, "token").as_deref(), Some("t.t.t"));
         assert_eq!(text_field(br#"{"token": "x"}"#, "token").as_deref(), Some("x"));
         assert_eq!(text_field(b"{}", "token"), None);
+    }
+
+    #[test]
+    fn a_session_token_says_whose_it_is() {
+        let of = |token: &str| Session { token: token.into(), refresh_token: String::new() }.user_id();
+        let uid: Uuid = "0197e0a5-7c5e-7000-8000-00000000002a".parse().unwrap();
+        let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"tid":"x","uid":"{uid}"}}"#));
+        assert_eq!(of(&format!("e30.{payload}.x")), Some(uid));
+        assert_eq!(of("a.b.c"), None);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What the scenarios share.
 
 pub mod account;
+pub mod beside;
 pub mod churn;
 pub mod connect;
+pub mod endure;
 pub mod flood;
 pub mod hostile;
 pub mod login;
@@ -19,6 +21,7 @@ use crate::{
     pacing::{Pace, Timer, Turn},
     process::Processes,
     progress::{Progress, Watched},
+    report::Phase,
     stats::{Fault, Faults, Meter},
     target::Target,
     tokens::Identities,
@@ -159,6 +162,18 @@ fn login_workers(
             }
         }
     })
+}
+
+/// Compares the p99 beside `what` with the greater one of those without it, which it may be `most` times; 0 asks for nothing.
+fn judge_p99(beside: &mut Phase, without: &[&Phase], most: f64, what: &str) {
+    let p99 = |phase: &Phase| phase.operations.get("delivered").map_or(0.0, |operation| operation.latency.p99_us);
+    let calm = without.iter().map(|phase| p99(phase)).fold(0.0, f64::max);
+    let factor = if calm > 0.0 { p99(beside) / calm } else { 0.0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "percent")]
+    beside.counts.insert(format!("p99 in percent of that without {what}"), (factor * 100.0).round() as u64);
+    if most > 0.0 && factor > most {
+        beside.errors.insert(format!("p99 was {factor:.1} times that without {what}, more than {most}"), 1);
+    }
 }
 
 /// A number that looks like chance and is the same in every run (splitmix64).

@@ -52,6 +52,13 @@ impl FromStr for Base {
     }
 }
 
+impl Base {
+    /// The address and port behind it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}", self.authority)

@@ -82,6 +82,17 @@ fn players_come_and_go_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_run_by_visits_ends_after_so_many() {
+    let server = TestServer::start("");
+    let line = "churn --matches 2 --players 3 --rate 20 --visits 60 --stay 0.1 --away 0.05 --growth 1";
+    let (clean, report) = run(server.address, &format!("{line} --pid {}", std::process::id()));
+    assert!(clean, "{report}");
+    let counts = &report.phases[0].counts;
+    assert_eq!(counts["visits"], 60, "{report}");
+    assert_eq!(counts["departures with goodbye"] + counts["departures without"], 60, "{report}");
+}
+
+#[test]
 fn players_who_are_cut_off_get_their_sessions_back_with_what_they_missed() {
     let server = TestServer::start("[realtime]\nresume_window_ms = 20000\n");
     let (clean, report) = run(server.address, &format!("{CHURN} --resume --drops 1"));
@@ -117,6 +128,18 @@ fn matches_lose_nothing_to_hostile_clients() {
     let [_, attacked, _] = report.phases.as_slice() else { panic!("{report}") };
     assert!(attacked.counts["hostile attempts"] >= 7, "{report}");
     assert!(attacked.counts.contains_key("p99 in percent of that without the attack"), "{report}");
+    assert!(report.phases.iter().all(|phase| phase.delivery.unwrap().sent >= 120), "{report}");
+}
+
+#[test]
+fn matches_lose_nothing_beside_logins() {
+    let server = TestServer::start("");
+    let line = "beside --matches 2 --players 3 --rate 20 --duration 1 --warmup 0.1 --connections 2 --logging-in 5";
+    let (clean, report) = run(server.address, line);
+    assert!(clean, "{report}");
+    let [_, beside, _] = report.phases.as_slice() else { panic!("{report}") };
+    assert!(beside.operations["login"].count > 0 && beside.operations.contains_key("sent (how late)"), "{report}");
+    assert!(beside.counts.contains_key("p99 in percent of that without logins"), "{report}");
     assert!(report.phases.iter().all(|phase| phase.delivery.unwrap().sent >= 120), "{report}");
 }
 

@@ -80,6 +80,16 @@ fn sockets_are_opened_and_held() {
 }
 
 #[test]
+fn those_who_wait_enter_matches_and_wait_on() {
+    let line = format!("connect --count 10 --hold 0.1 --matches-of 4 --pid {}", std::process::id());
+    let Outcome { clean, report } = run(Behaviour::Right, &line).unwrap();
+    assert!(clean, "{report}");
+    let [_, _, playing, _] = report.phases.as_slice() else { panic!("{report}") };
+    assert_eq!((playing.operations["join"].count, playing.counts["sockets open at the end"]), (10, 10), "{report}");
+    assert!(playing.detail == "3 of 4" && playing.counts.contains_key("bytes of a match"), "{report}");
+}
+
+#[test]
 fn everything_runs_at_once() {
     let line =
         "mix --logins 50 --accounts 50 --idle 5 --connections 2 --matches 1 --players 2 --duration 0.4 --warmup 0.1";

@@ -44,12 +44,16 @@ pub enum Command {
     Matchmaker(MatchmakerOptions),
     /// Players come, play, leave, are cut off and come back, while the server's memory is watched.
     Churn(ChurnOptions),
+    /// Everything at once for a long time, while the server is stopped and started, and its identity provider rotates its keys.
+    Endure(EndureOptions),
     /// Signs players in while their identity provider rotates its keys again and again.
     Rotate(RotateOptions),
     /// Signs players in while others present bad tokens as fast as they can.
     Flood(FloodOptions),
     /// Plays relayed matches while hostile clients do what they can.
     Hostile(HostileOptions),
+    /// Plays relayed matches while returning players sign in as fast as the server answers.
+    Beside(BesideOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
     /// Measures every row of the table of speeds, Kizuna and the floor in turn, several rounds. Starts the servers itself.
@@ -261,6 +265,10 @@ mod tests {
             "matchmaker",
             "churn",
             "flood",
+            "beside",
+            "connect --matches-of 4 --most-match-bytes 4096",
+            "churn --visits 100000",
+            "endure --kizuna kizuna --data-dir folder",
             "rotate --provider 127.0.0.1:1",
             "keys folder",
             "measure",
@@ -303,6 +311,12 @@ mod tests {
             "connect --hold -1",
             "mix --new-share 2",
             "rotate",
+            "beside --connections 0",
+            "connect --matches-of 1",
+            "connect --most-match-bytes 1",
+            "endure --data-dir folder",
+            "endure --kizuna kizuna --data-dir folder --config file",
+            "endure --kizuna kizuna --data-dir folder --growth 2",
             "rotate --rotate-url http://x/rotate",
             "flood --keep 2",
             "party --members 1",
@@ -312,6 +326,8 @@ mod tests {
             "measure --rounds 0",
             "measure --rows sockets --write page.md",
             "measure --against a --floor b",
+            "churn --visits 0",
+            "churn --visits 10 --duration 10",
             "login --base https://x",
             "",
         ] {

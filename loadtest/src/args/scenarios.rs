@@ -3,7 +3,7 @@
 use super::{Common, Formats, at_least_one, payload_bytes, rate, rate_or_none, seconds, share};
 use clap::Args;
 use serde::Serialize;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// `login`.
 #[derive(Clone, Debug, Args, Serialize)]
@@ -73,6 +73,12 @@ pub struct ConnectOptions {
     /// Format of the sockets.
     #[arg(long, value_enum, default_value_t = Formats::Json)]
     pub format: Formats,
+    /// After that, have the players enter matches of so many each, in which nothing is sent, and hold for as long again.
+    #[arg(long, value_name = "PLAYERS", value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub matches_of: Option<u16>,
+    /// Bytes of resident memory that a match may cost the first process of --pid beyond its sockets; 0 asks for nothing.
+    #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "matches_of")]
+    pub most_match_bytes: u64,
 }
 
 /// What is played in matches.
@@ -235,6 +241,9 @@ pub struct ChurnOptions {
     /// Seconds of the run.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
     pub duration: Duration,
+    /// End after so many visits in all, instead of after --duration: in each a player comes, plays and leaves.
+    #[arg(long, conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    pub visits: Option<u64>,
     /// Seconds that a player stays, half as long to half as long again.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     pub stay: Duration,
@@ -253,6 +262,78 @@ pub struct ChurnOptions {
     pub drain: Duration,
     /// By how much resident memory may grow from after the first tenth of the run to its end: a share.
     #[arg(long, default_value_t = 0.1, value_parser = share)]
+    pub growth: f64,
+}
+
+/// `endure`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct EndureOptions {
+    /// What all scenarios share. The server is started here, and listens on --base.
+    #[command(flatten)]
+    pub common: Common,
+    /// The server's command.
+    #[arg(long, value_name = "FILE")]
+    pub kizuna: PathBuf,
+    /// Folder for everything that the server keeps, and for its log, endure.log.
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: PathBuf,
+    /// The server's configuration. It must trust --provider, by what `identity check --only-provider --print-trust --provider
+    /// ADDRESS:PORT` prints; without it, that alone is the configuration.
+    #[arg(long, value_name = "FILE", requires = "provider")]
+    pub config: Option<PathBuf>,
+    /// Be the identity provider on this loopback address; without it on a free port.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub provider: Option<SocketAddr>,
+    /// Seconds of the run.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1800")]
+    pub duration: Duration,
+    /// Seconds from one stop of the server to the next.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "180")]
+    pub restart_every: Duration,
+    /// Every third stop is a SIGKILL.
+    #[arg(long)]
+    pub kill: bool,
+    /// Seconds that a stop may take, and a start.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "6")]
+    pub stop_within: Duration,
+    /// Seconds from one rotation of the provider's keys to the next: by turns published two seconds before they sign, and at once.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    pub rotate_every: Duration,
+    /// Matches at once.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub matches: u32,
+    /// Players of each match.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub players: u16,
+    /// Messages that each player sends a second.
+    #[arg(long, value_parser = rate, default_value = "5")]
+    pub rate: f64,
+    /// Bytes of data in each message.
+    #[arg(long, default_value_t = 64, value_parser = payload_bytes)]
+    pub bytes: usize,
+    /// Format of the sockets; mixed has both in each match.
+    #[arg(long, value_enum, default_value_t = Formats::Mixed)]
+    pub format: Formats,
+    /// Logins a second.
+    #[arg(long, value_parser = rate, default_value = "50")]
+    pub logins: f64,
+    /// Share of the logins that are of new players, 0 to 1.
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
+    pub new_share: f64,
+    /// Account reads a second.
+    #[arg(long, value_parser = rate, default_value = "100")]
+    pub accounts: f64,
+    /// Sockets that only wait.
+    #[arg(long, default_value_t = 1_000)]
+    pub idle: u64,
+    /// Kept-alive connections for each kind of request.
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
+    pub connections: usize,
+    /// Seconds to wait at the end for messages under way.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    pub drain: Duration,
+    /// By how much resident memory may grow from the server's second life to its last: a share.
+    #[arg(long, default_value_t = 0.05, value_parser = share)]
     pub growth: f64,
 }
 
@@ -306,6 +387,26 @@ pub struct HostileOptions {
     #[arg(long, value_parser = rate, default_value = "500")]
     pub hostile_rate: f64,
     /// How many times the p99 without the attack it may be in the attack; 0 asks for nothing.
+    #[arg(long, value_parser = rate_or_none, default_value = "0")]
+    pub most_p99: f64,
+}
+
+/// `beside`.
+#[derive(Clone, Debug, Args, Serialize)]
+pub struct BesideOptions {
+    /// What all scenarios share.
+    #[command(flatten)]
+    pub common: Common,
+    /// What is played, in each part: without the logins, with them, without them again.
+    #[command(flatten)]
+    pub play: Play,
+    /// Players who sign in again and again, gone round.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub logging_in: u64,
+    /// Kept-alive connections that they do so over, one after the other as fast as each is answered.
+    #[arg(long, default_value_t = 32, value_parser = at_least_one)]
+    pub connections: usize,
+    /// How many times the p99 without the logins it may be beside them; 0 asks for nothing.
     #[arg(long, value_parser = rate_or_none, default_value = "0")]
     pub most_p99: f64,
 }

@@ -8,11 +8,12 @@ const SOCKETS: &str = "idle sockets";
 const PACED: &str = "matches at a pace, each delivered message";
 const UNPACED: &str = "matches as fast as it goes, each delivered message";
 const LATENCY: &str = "latency at 20,000 deliveries a second";
+const BESIDE: &str = "50 × 4 × 20 a second beside logins at full rate, RS256";
 const LIFE: &str = "start and stop";
 
 /// All rows.
 pub fn all() -> Vec<Row> {
-    [requests(), sockets(), paced(), unpaced(), latency(), life()].concat()
+    [requests(), sockets(), paced(), unpaced(), latency(), beside(), life()].concat()
 }
 
 fn requests() -> Vec<Row> {
@@ -51,8 +52,21 @@ fn sockets() -> Vec<Row> {
         Figure::processor_time("open one", "open").nakama("103 µs", 103.0).bar(Bar::FloorTimes(1.5)),
         Figure::rate("open: a second", "open", "connect").nakama("9,800", 9_800.0),
     ];
-    let work = Work::Scenario("connect --count {sockets} --hold {hold}");
-    vec![Row { name: "sockets", group: SOCKETS, work, floor: true, figures }]
+    let of_four = Figure::new(
+        "resident memory of a match of 4, beyond its sockets",
+        "in matches",
+        Reading::Bytes("bytes of a match"),
+    );
+    let row = |name, line, floor, figures| Row { name, group: SOCKETS, work: Work::Scenario(line), floor, figures };
+    vec![
+        row("sockets", "connect --count {sockets} --hold {hold}", true, figures),
+        row(
+            "match-memory",
+            "connect --count {sockets} --hold {hold} --matches-of 4",
+            false,
+            vec![of_four.bar(Bar::AtMost(4.0))],
+        ),
+    ]
 }
 
 fn paced() -> Vec<Row> {
@@ -127,6 +141,23 @@ fn latency() -> Vec<Row> {
             "50 × 4 × 33 a second, protobuf",
         ),
     ]
+}
+
+/// What play has to bear from logins at full rate.
+fn beside() -> Vec<Row> {
+    let phase = "match beside logins";
+    let grown = Figure::new(
+        "p99 relative to that without the logins",
+        phase,
+        Reading::Percent("p99 in percent of that without logins"),
+    );
+    let figures = vec![
+        grown.bar(Bar::AtMost(1.5)),
+        Figure::new("p99 beside the logins", phase, Reading::P99("delivered")),
+        Figure::rate("logins meanwhile: a second", phase, "login"),
+    ];
+    let work = Work::Scenario("beside --matches 50 --players 4 --rate 20 --jwt-key {key} {time}");
+    vec![Row { name: "beside", group: BESIDE, work, floor: false, figures }]
 }
 
 fn life() -> Vec<Row> {

@@ -70,6 +70,7 @@ impl Scale {
         let (divisor, unit) = match unit {
             Unit::Rate => (1.0, ""),
             Unit::Size => (1.0, " KiB"),
+            Unit::Times => (1.0, " ×"),
             Unit::Time if median < 1_000.0 => (1.0, " µs"),
             Unit::Time if median < 1_000_000.0 => (1_000.0, " ms"),
             Unit::Time => (1_000_000.0, " s"),
@@ -113,6 +114,7 @@ mod tests {
             (2_345_678.0, Unit::Time, "2.35 s"),
             (757_613.0, Unit::Rate, "758,000"),
             (4.704, Unit::Size, "4.70 KiB"),
+            (1.32, Unit::Times, "1.32 ×"),
         ] {
             assert_eq!(median(value, unit), shown);
             assert_eq!(figure(Some(Summary { median: value, low: value, high: value }), unit), shown);

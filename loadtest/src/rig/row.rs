@@ -57,6 +57,10 @@ pub enum Reading {
     P99(&'static str),
     /// Resident memory for one connection.
     Memory,
+    /// A count of bytes, by name.
+    Bytes(&'static str),
+    /// A count of percent, by name.
+    Percent(&'static str),
 }
 
 /// What a figure is measured in.
@@ -71,6 +75,9 @@ pub enum Unit {
     /// KiB.
     #[serde(rename = "KiB")]
     Size,
+    /// So many times something else.
+    #[serde(rename = "times")]
+    Times,
 }
 
 /// A figure of Nakama's, measured once on a machine of the same kind.
@@ -126,20 +133,25 @@ impl Figure {
         match self.reading {
             Reading::ProcessorTime | Reading::P50(_) | Reading::P99(_) => Unit::Time,
             Reading::Rate(_) => Unit::Rate,
-            Reading::Memory => Unit::Size,
+            Reading::Memory | Reading::Bytes(_) => Unit::Size,
+            Reading::Percent(_) => Unit::Times,
         }
     }
 
     /// The figure in its unit, if the report has it.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
     pub fn read(&self, report: &Report) -> Option<f64> {
         let phase = report.phases.iter().find(|phase| phase.name == self.phase)?;
         let operation = |name: &str| phase.operations.get(name);
+        let count = |name: &str| phase.counts.get(name).map(|count| *count as f64);
         match self.reading {
             Reading::ProcessorTime => server(phase)?.us_per_operation,
             Reading::Rate(name) => operation(name).map(|operation| operation.per_second),
             Reading::P50(name) => operation(name).map(|operation| operation.latency.p50_us),
             Reading::P99(name) => operation(name).map(|operation| operation.latency.p99_us),
             Reading::Memory => server(phase)?.bytes_per_connection.map(|bytes| bytes / 1024.0),
+            Reading::Bytes(name) => count(name).map(|bytes| bytes / 1024.0),
+            Reading::Percent(name) => count(name).map(|percent| percent / 100.0),
         }
     }
 }

@@ -32,6 +32,8 @@ use tokio::time::Instant;
 
 /// How long a player takes in what comes before it looks whether that was all.
 const STEP: Duration = Duration::from_millis(20);
+/// How long a run that ends by its visits may take.
+const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Lets players come and go.
 ///
@@ -41,7 +43,7 @@ pub async fn run(run: &Run, options: &ChurnOptions) -> Result<Vec<Phase>, String
     let bodies = run.identities.bodies((0..players(options)).collect()).await?;
     let desk = Arc::new(Desk::new(run, options));
     let before = run.processes.snapshot();
-    let memory = Memory::watch(run.processes.clone(), options.duration);
+    let memory = Memory::watch(run.processes.clone(), likely_duration(options));
     let meters = vec![("joined", desk.join.meter.clone()), ("delivered", desk.delivered.clone())];
     let progress = run.progress("churn", meters, &desk.faults);
     let runs_since = unix_seconds();
@@ -81,6 +83,14 @@ pub(crate) fn players(options: &ChurnOptions) -> u64 {
     u64::from(options.matches) * u64::from(options.players)
 }
 
+/// How long the run will take, about.
+fn likely_duration(options: &ChurnOptions) -> Duration {
+    options.visits.map_or(options.duration, |visits| {
+        let each = u32::try_from(visits.div_ceil(players(options))).unwrap_or(u32::MAX);
+        (options.stay + options.away).saturating_mul(each).min(LONGEST)
+    })
+}
+
 /// Writes down the memory of all processes but the harness, and whether it stayed flat.
 fn judge_memory(phase: &mut Phase, courses: &[Course], processes: &Processes, most: f64) {
     for (name, course) in processes.servers().iter().zip(courses) {
@@ -114,6 +124,8 @@ struct Desk {
     goodbyes: AtomicU64,
     drops: AtomicU64,
     new_sessions: AtomicU64,
+    /// Visits begun.
+    visits: AtomicU64,
 }
 
 impl Desk {
@@ -124,7 +136,7 @@ impl Desk {
             run: run.clone(),
             options: options.clone(),
             epoch,
-            end: epoch + options.duration,
+            end: epoch + options.visits.map_or(options.duration, |_| LONGEST),
             login: ledger("login"),
             connect: ledger("connect"),
             join: ledger("join"),
@@ -134,8 +146,21 @@ impl Desk {
             goodbyes: AtomicU64::new(0),
             drops: AtomicU64::new(0),
             new_sessions: AtomicU64::new(0),
+            visits: AtomicU64::new(0),
             faults,
         }
+    }
+
+    /// Whether one more visit may begin; it has begun then.
+    fn begin_visit(&self) -> bool {
+        let most = self.options.visits.unwrap_or(u64::MAX);
+        let begin = |begun| (begun < most).then_some(begun + 1);
+        Instant::now() < self.end && self.visits.fetch_update(SeqCst, SeqCst, begin).is_ok()
+    }
+
+    /// Whether no player will come again.
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.end || self.options.visits.is_some_and(|most| self.visits.load(SeqCst) >= most)
     }
 
     fn operations(&self, seconds: f64) -> BTreeMap<String, Operation> {
@@ -150,6 +175,7 @@ impl Desk {
             ("departures with goodbye", &self.goodbyes),
             ("departures without", &self.drops),
             ("returns to a new session", &self.new_sessions),
+            ("visits", &self.visits),
         ];
         let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count.load(SeqCst)));
         counts.chain([("returns to the same session".to_owned(), self.resume.meter.done())]).collect()
@@ -245,7 +271,7 @@ impl Player {
         let first = self.desk.options.stay.mul_f64(self.chance(0));
         self.sleep_until(self.desk.epoch + first).await;
         let mut lost = None;
-        while Instant::now() < self.desk.end {
+        while self.desk.begin_visit() {
             self.visits += 1;
             let gone = match self.visit(lost.take()).await {
                 Ok(gone) => gone,
@@ -297,8 +323,7 @@ impl Player {
         let leave_at = Instant::now() + self.desk.options.stay.mul_f64(0.5 + self.chance(1));
         self.play(&mut client, &match_id, leave_at.min(self.desk.end)).await.map_err(|fault| ("play", fault))?;
         self.settle(&mut client).await.map_err(|fault| ("settling", fault))?;
-        let ends = Instant::now() >= self.desk.end;
-        if !ends && self.chance(2) < self.desk.options.drops && self.can_resume() {
+        if !self.desk.is_over() && self.chance(2) < self.desk.options.drops && self.can_resume() {
             self.desk.drops.fetch_add(1, SeqCst);
             // Without a goodbye: the connection is just gone.
             drop(client);

@@ -2,7 +2,7 @@
 //! and connections that never say who they are. Played without them, with them, and without them again; every message must arrive,
 //! and how late it may be is asked for.
 
-use super::{Run, matches};
+use super::{Run, judge_p99, matches};
 use crate::{
     args::{HostileOptions, MatchOptions},
     nakama::{Buffers, Socket},
@@ -39,7 +39,7 @@ pub async fn run(run: &Run, options: &HostileOptions) -> Result<Vec<Phase>, Stri
     let mut attacked = attacked?;
     attacked.counts.insert("hostile attempts".into(), attempts);
     let again = part(run, options, "match after the attack").await?;
-    judge(&mut attacked, &[&calm, &again], options.most_p99);
+    judge_p99(&mut attacked, &[&calm, &again], options.most_p99, "the attack");
     Ok(vec![calm, attacked, again])
 }
 
@@ -48,18 +48,6 @@ async fn part(run: &Run, options: &HostileOptions, name: &str) -> Result<Phase, 
     let phases = matches::run(run, &options).await?;
     let phase = phases.into_iter().next().ok_or("no match was played")?;
     Ok(Phase { name: name.to_owned(), ..phase })
-}
-
-/// Compares the p99 in the attack with the greater one of those without it.
-fn judge(attacked: &mut Phase, calm: &[&Phase], most: f64) {
-    let p99 = |phase: &Phase| phase.operations.get("delivered").map_or(0.0, |operation| operation.latency.p99_us);
-    let without = calm.iter().map(|phase| p99(phase)).fold(0.0, f64::max);
-    let factor = if without > 0.0 { p99(attacked) / without } else { 0.0 };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "percent")]
-    attacked.counts.insert("p99 in percent of that without the attack".into(), (factor * 100.0).round() as u64);
-    if most > 0.0 && factor > most {
-        attacked.errors.insert(format!("p99 was {factor:.1} times that without the attack, more than {most}"), 1);
-    }
 }
 
 /// The hostile clients, in a thread of their own: their work must not delay what is measured.

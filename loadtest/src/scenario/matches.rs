@@ -185,8 +185,10 @@ impl Group {
             let number = u64::from(group) * u64::from(play.players) + u64::from(slot);
             let format = play.format.of(number);
             let mut socket = run.api.socket(token, format, Buffers::Large).await?;
-            let answer =
-                tokio::time::timeout(run.api.target.timeout(), enter(&mut socket, format, match_id.as_deref()));
+            let answer = tokio::time::timeout(
+                run.api.target.timeout(),
+                enter(&mut socket, format, match_id.as_deref().map_or(Entrance::New, Entrance::Existing)),
+            );
             let id = answer.await.map_err(|_| Fault::new("no answer"))??;
             let plan = window.map_or_else(|| paced(play, number), Plan::Window);
             let seat = Seat { group, slot, peers: peers.clone(), format, bytes: play.bytes, plan };
@@ -205,9 +207,20 @@ fn paced(play: &Play, number: u64) -> Plan {
     Plan::Paced { rate: play.rate, offset: Duration::from_secs_f64(share / play.rate) }
 }
 
-/// Creates a match, or joins `match_id`; returns the match's id.
-async fn enter(socket: &mut Socket, format: Format, match_id: Option<&str>) -> Result<String, Fault> {
-    socket.send(request(format, match_id)).await.map_err(socket_fault)?;
+/// Which match to enter.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entrance<'a> {
+    /// One that is not there yet.
+    New,
+    /// The one of this id.
+    Existing(&'a str),
+    /// The one of this name, there or not.
+    Named(&'a str),
+}
+
+/// Enters a match; returns its id.
+pub(super) async fn enter(socket: &mut Socket, format: Format, entrance: Entrance<'_>) -> Result<String, Fault> {
+    socket.send(request(format, entrance)).await.map_err(socket_fault)?;
     loop {
         let answer = match socket.next().await {
             Some(Ok(Message::Text(text))) => json_answer(&text),
@@ -223,22 +236,24 @@ async fn enter(socket: &mut Socket, format: Format, match_id: Option<&str>) -> R
     }
 }
 
-fn request(format: Format, match_id: Option<&str>) -> Message {
+fn request(format: Format, entrance: Entrance<'_>) -> Message {
     match format {
         Format::Json => {
-            let request = match match_id {
-                None => serde_json::json!({ "cid": "1", "match_create": {} }),
-                Some(id) => serde_json::json!({ "cid": "1", "match_join": { "match_id": id } }),
+            let request = match entrance {
+                Entrance::New => serde_json::json!({ "cid": "1", "match_create": {} }),
+                Entrance::Existing(id) => serde_json::json!({ "cid": "1", "match_join": { "match_id": id } }),
+                Entrance::Named(name) => serde_json::json!({ "cid": "1", "match_create": { "name": name } }),
             };
             Message::text(request.to_string())
         }
         Format::Protobuf => {
-            let message = match match_id {
-                None => envelope::Message::MatchCreate(MatchCreate::default()),
-                Some(id) => {
+            let message = match entrance {
+                Entrance::New => envelope::Message::MatchCreate(MatchCreate::default()),
+                Entrance::Existing(id) => {
                     let id = Some(match_join::Id::MatchId(id.to_owned()));
                     envelope::Message::MatchJoin(MatchJoin { id, ..MatchJoin::default() })
                 }
+                Entrance::Named(name) => envelope::Message::MatchCreate(MatchCreate { name: name.to_owned() }),
             };
             Message::binary(Envelope { cid: "1".into(), message: Some(message) }.encode_to_vec())
         }

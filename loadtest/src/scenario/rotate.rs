@@ -66,14 +66,23 @@ pub async fn run(run: &Run, options: &RotateOptions) -> Result<Vec<Phase>, Strin
 /// It cannot listen, or the server does not accept its tokens in time.
 pub(super) async fn trusted_provider(run: &Run, address: SocketAddr, patience: Duration) -> Result<Serving, String> {
     let serving = Provider::serve(address, Told::default()).await?;
+    until_trusted(run, &serving.provider, patience).await?;
+    Ok(serving)
+}
+
+/// Waits until the server accepts tokens of `provider`.
+///
+/// # Errors
+/// It does not in time.
+pub(super) async fn until_trusted(run: &Run, provider: &Provider, patience: Duration) -> Result<(), String> {
     let until = Instant::now() + patience;
     let mut http = HttpConnection::new(&run.api.target);
     loop {
-        let token = serving.provider.token("first", Signer::Current)?;
+        let token = provider.token("first", Signer::Current)?;
         match run.api.login(&mut http, account(&token)).await {
-            Ok(_) => return Ok(serving),
+            Ok(_) => return Ok(()),
             Err(fault) if Instant::now() >= until => {
-                return Err(format!("the server does not accept tokens of {}: {fault}", serving.provider.issuer));
+                return Err(format!("the server does not accept tokens of {}: {fault}", provider.issuer));
             }
             Err(_) => sleep(RETRY).await,
         }
