@@ -21,6 +21,7 @@ pub mod player;
 pub mod process;
 pub mod progress;
 pub mod report;
+pub mod rig;
 pub mod scenario;
 pub mod server;
 pub mod servers;
@@ -42,13 +43,14 @@ pub fn execute(arguments: &Arguments) -> Result<bool, String> {
     match &arguments.command {
         Command::Keys(options) => write_keys(options).map(|()| true),
         Command::Compare(options) => print_comparison(options).map(|()| true),
+        Command::Measure(options) => rig::execute(options),
         Command::Identity(tool) => identity::execute(tool),
         Command::Growth(options) => growth::execute(options),
-        command => measure(command),
+        command => run(command),
     }
 }
 
-fn measure(command: &Command) -> Result<bool, String> {
+fn run(command: &Command) -> Result<bool, String> {
     let (name, common, settings) = match command {
         Command::Login(options) => ("login", &options.common, serde_json::to_value(options)),
         Command::Account(options) => ("account", &options.common, serde_json::to_value(options)),
@@ -63,7 +65,7 @@ fn measure(command: &Command) -> Result<bool, String> {
         Command::Flood(options) => ("flood", &options.common, serde_json::to_value(options)),
         Command::Hostile(options) => ("hostile", &options.common, serde_json::to_value(options)),
         Command::Beside(options) => ("beside", &options.common, serde_json::to_value(options)),
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => {
+        Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => {
             return Err("not a scenario".into());
         }
     };
@@ -108,7 +110,7 @@ fn sockets(command: &Command) -> u64 {
         Command::Flood(options) => (options.connections + options.flood_connections) as u64 + 64,
         Command::Hostile(options) => matches::players(&options.play) + 256 * options.hostile as u64,
         Command::Beside(options) => matches::players(&options.play) + options.connections as u64 + 64,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => 0,
+        Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => 0,
     }
 }
 
@@ -139,7 +141,9 @@ async fn phases(command: &Command, common: &Common) -> Result<Vec<Phase>, String
         Command::Flood(options) => flood::run(&run, options).await,
         Command::Hostile(options) => hostile::run(&run, options).await,
         Command::Beside(options) => beside::run(&run, options).await,
-        Command::Keys(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => Ok(Vec::new()),
+        Command::Keys(_) | Command::Measure(_) | Command::Compare(_) | Command::Identity(_) | Command::Growth(_) => {
+            Ok(Vec::new())
+        }
     }
 }
 

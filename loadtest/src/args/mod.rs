@@ -6,6 +6,7 @@ use crate::{
     growth::args::GrowthOptions,
     identity::args::IdentityTool,
     payload::{Format, MARK_BYTES},
+    rig::args::MeasureOptions,
     target::Base,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -56,6 +57,8 @@ pub enum Command {
     Beside(BesideOptions),
     /// Writes a fresh RSA key (private.pem) and its key set (jwks.json) to a folder.
     Keys(KeysOptions),
+    /// Measures every row of the table of speeds, Kizuna and the floor in turn, several rounds. Starts the servers itself.
+    Measure(MeasureOptions),
     /// Prints the figures of two runs and their ratios.
     Compare(CompareOptions),
     /// Starts Kizuna again and again, measures how its costs grow with what it serves, and draws that.
@@ -276,6 +279,7 @@ mod tests {
             "endure --kizuna kizuna --data-dir folder",
             "rotate --provider 127.0.0.1:1",
             "keys folder",
+            "measure",
             "compare a b",
             "growth",
         ] {
@@ -328,6 +332,9 @@ mod tests {
             "matchmaker --group 1",
             "churn --drops 2",
             "churn --bytes 17",
+            "measure --rounds 0",
+            "measure --rows sockets --write page.md",
+            "measure --against a --floor b",
             "churn --visits 0",
             "churn --visits 10 --duration 10",
             "login --base https://x",

@@ -1,0 +1,257 @@
+//! Doing a row's work against one server.
+
+use super::{
+    interrupt::Interrupt,
+    row::Work,
+    server::{Place, Program, Server},
+};
+use crate::{
+    http::HttpConnection,
+    report::{Phase, Report},
+    stats::Meter,
+    target::Target,
+    tokens::unix_seconds,
+};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode, header};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep, timeout},
+};
+
+/// How long a scenario may take: the longest fills a store.
+const SCENARIO: Duration = Duration::from_secs(1_800);
+/// How long all sockets may take to open before a stop.
+const OPENING: Duration = Duration::from_secs(300);
+/// How often it is looked whether they have, and for how long they then rest.
+const LOOK: Duration = Duration::from_millis(100);
+const REST: Duration = Duration::from_secs(1);
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_secs(10);
+/// The longest warm-up and hold.
+const LONGEST_WARMUP: f64 = 1.0;
+const LONGEST_HOLD: f64 = 3.0;
+/// Players that reads of accounts go round.
+const READERS: u64 = 1_000;
+
+/// How much is done, and with what.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    /// Seconds of matches.
+    pub seconds: f64,
+    /// Idle sockets.
+    pub sockets: u64,
+    /// Logins, and reads of accounts.
+    pub logins: u64,
+    /// Accounts of a full store.
+    pub accounts: u64,
+    /// The key that signs identity tokens.
+    pub key: PathBuf,
+    /// Kizuna's configuration for players with plain ids.
+    pub plain: PathBuf,
+    /// The same with trust in the key, and so in nobody else.
+    pub trusting: PathBuf,
+    /// Where full stores are, or will be.
+    pub stores: PathBuf,
+}
+
+/// One server that takes its turns.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What the tables call it.
+    pub name: &'static str,
+    /// What is started.
+    pub program: Program,
+}
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum Failure {
+    /// This one could not be made, or was not clean; the next may be.
+    Fault(String),
+    /// No other will be, either.
+    End(String),
+}
+
+/// Does `work` against a server that is started for it and ended after it.
+///
+/// # Errors
+/// Why there is no report.
+pub async fn measure(work: Work, subject: &Subject, scale: &Scale, interrupt: &Interrupt) -> Result<Report, Failure> {
+    let scratch = tempfile::tempdir().map_err(|error| Failure::End(error.to_string()))?;
+    let stage = Stage { subject, scale, interrupt, scratch: scratch.path() };
+    match work {
+        Work::Scenario(line) => stage.scenario(line).await,
+        Work::Start => stage.start().await,
+        Work::Stop => stage.stop().await,
+    }
+}
+
+fn fill_in(line: &str, scale: &Scale) -> String {
+    let Scale { seconds, sockets, logins, key, .. } = scale;
+    let time = format!("--duration {seconds} --warmup {}", seconds.min(LONGEST_WARMUP));
+    line.replace("{time}", &time)
+        .replace("{hold}", &seconds.min(LONGEST_HOLD).to_string())
+        .replace("{sockets}", &sockets.to_string())
+        .replace("{logins}", &logins.to_string())
+        .replace("{players}", &READERS.min(*logins).to_string())
+        .replace("{key}", &key.display().to_string())
+}
+
+/// What one piece of work needs.
+struct Stage<'a> {
+    subject: &'a Subject,
+    scale: &'a Scale,
+    interrupt: &'a Interrupt,
+    /// A folder that ends with the work.
+    scratch: &'a Path,
+}
+
+impl Stage<'_> {
+    async fn server(&self, config: &Path, data: &Path) -> Result<Server, Failure> {
+        let place = Place { config, data, scratch: self.scratch };
+        Server::start(&self.subject.program, &place, self.interrupt).await.map_err(Failure::End)
+    }
+
+    async fn scenario(&self, line: &str) -> Result<Report, Failure> {
+        let config = if line.contains("{key}") { &self.scale.trusting } else { &self.scale.plain };
+        let server = self.server(config, &self.scratch.join("data")).await?;
+        let outcome = self.harness(&fill_in(line, self.scale), &server).await;
+        let stopped = server.stop().await.map_err(Failure::Fault);
+        let report = outcome?;
+        stopped.map(|_| report)
+    }
+
+    /// Runs a scenario in a process of its own, whose processor time is not the rig's.
+    async fn harness(&self, line: &str, server: &Server) -> Result<Report, Failure> {
+        let out = self.scratch.join("report.json");
+        let mut command = harness(line, server).map_err(Failure::End)?;
+        command.arg("--out").arg(&out).arg("--pid").arg(server.pid.to_string());
+        let ended = self.interrupt.or(timeout(SCENARIO, command.output())).await.map_err(Failure::End)?;
+        let ended = ended.map_err(|_| Failure::Fault("took too long".to_owned()))?;
+        let ended = ended.map_err(|error| Failure::End(error.to_string()))?;
+        match ended.status.code() {
+            Some(0 | 1) => clean(Report::read(&out).map_err(Failure::Fault)?),
+            _ => Err(Failure::Fault(String::from_utf8_lossy(&ended.stderr).trim().to_owned())),
+        }
+    }
+
+    async fn start(&self) -> Result<Report, Failure> {
+        let store = self.scale.stores.join(format!("{}-{}", self.subject.name, self.scale.accounts));
+        self.fill(&store).await?;
+        let begun = Instant::now();
+        let server = self.server(&self.scale.plain, &store.join("data")).await?;
+        let answered = self.interrupt.or(answers(&server)).await;
+        let took = begun.elapsed();
+        let stopped = server.stop().await.map_err(Failure::Fault);
+        answered.map_err(Failure::End)?.map_err(Failure::Fault)?;
+        stopped?;
+        Ok(once("start", took))
+    }
+
+    /// Registers accounts in a store that has none yet. A store that is full is marked as such, so that one that was left half full is
+    /// filled anew.
+    async fn fill(&self, store: &Path) -> Result<(), Failure> {
+        let (mark, data) = (store.join("full"), store.join("data"));
+        if mark.exists() {
+            return Ok(());
+        }
+        let told = |error: std::io::Error| Failure::End(format!("{}: {error}", store.display()));
+        if data.exists() {
+            fs::remove_dir_all(&data).map_err(told)?;
+        }
+        fs::create_dir_all(store).map_err(told)?;
+        let server = self.server(&self.scale.plain, &data).await?;
+        let line = format!("login --new --count {} --connections 64", self.scale.accounts);
+        let outcome = self.harness(&line, &server).await;
+        let stopped = server.stop().await.map_err(Failure::Fault);
+        outcome?;
+        stopped?;
+        fs::write(&mark, "").map_err(told)
+    }
+
+    async fn stop(&self) -> Result<Report, Failure> {
+        let server = self.server(&self.scale.plain, &self.scratch.join("data")).await?;
+        let line = format!("connect --count {} --hold {}", self.scale.sockets, SCENARIO.as_secs());
+        let mut command = harness(&line, &server).map_err(Failure::End)?;
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        // Killed when dropped, after the server has ended.
+        let mut clients = command.spawn().map_err(|error| Failure::End(error.to_string()))?;
+        let opening = async {
+            tokio::select! {
+                () = until_open(server.pid, self.scale.sockets) => Ok(()),
+                _ = clients.wait() => Err("the clients ended".to_owned()),
+            }
+        };
+        let opened = self.interrupt.or(timeout(OPENING, opening)).await;
+        let stopped = server.stop().await;
+        let opened = opened.map_err(Failure::End)?;
+        opened.unwrap_or_else(|_| Err("the sockets did not open".to_owned())).map_err(Failure::Fault)?;
+        Ok(once("stop", stopped.map_err(Failure::Fault)?))
+    }
+}
+
+/// A scenario of this very program against `server`; killed when dropped.
+fn harness(line: &str, server: &Server) -> Result<Command, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.args(line.split(' ')).arg("--quiet").arg("--base").arg(format!("http://{}", server.address));
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    Ok(command)
+}
+
+/// Waits for the answer to a health check.
+async fn answers(server: &Server) -> Result<(), String> {
+    let target = Target::new(server.address.parse()?, REQUEST, 0);
+    let request = Request::get("/healthcheck").header(header::HOST, &server.address).body(Full::new(Bytes::new()));
+    let request = request.map_err(|error| error.to_string())?;
+    match HttpConnection::new(&target).call(request).await {
+        Ok((StatusCode::OK, _)) => Ok(()),
+        Ok((status, _)) => Err(format!("/healthcheck: http {}", status.as_u16())),
+        Err(fault) => Err(format!("/healthcheck: {fault}")),
+    }
+}
+
+/// Waits until a process has so many more files open than now, and for a rest.
+async fn until_open(pid: u32, sockets: u64) {
+    let open = || fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |files| files.count() as u64);
+    let before = open();
+    while open() < before + sockets {
+        sleep(LOOK).await;
+    }
+    sleep(REST).await;
+}
+
+/// A report of one thing that took so long.
+fn once(name: &str, took: Duration) -> Report {
+    let meter = Meter::default();
+    meter.record(0, took);
+    let seconds = took.as_secs_f64();
+    let operations = BTreeMap::from([(name.to_owned(), meter.operation(1, seconds))]);
+    Report {
+        version: env!("CARGO_PKG_VERSION").into(),
+        scenario: name.into(),
+        target: String::new(),
+        started_unix: unix_seconds(),
+        settings: serde_json::Value::Null,
+        phases: vec![Phase { name: name.into(), seconds, operations, ..Phase::default() }],
+    }
+}
+
+/// A run that lost a message or met an error gives no figures.
+fn clean(report: Report) -> Result<Report, Failure> {
+    if report.is_clean() {
+        return Ok(report);
+    }
+    let errors = report.phases.iter().flat_map(|phase| &phase.errors).map(|(kind, count)| format!("{count} × {kind}"));
+    let losses = report.phases.iter().filter_map(|phase| phase.delivery).map(|delivery| delivery.to_string());
+    Err(Failure::Fault(errors.chain(losses).collect::<Vec<_>>().join("; ")))
+}
