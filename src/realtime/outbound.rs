@@ -151,6 +151,12 @@ impl Outbound {
         self.closing()
     }
 
+    /// As [`Self::closing`], once nothing waits before it.
+    pub fn closing_now(&self) -> Option<Close> {
+        let state = self.state.lock();
+        state.close.filter(|_| state.queue.is_empty())
+    }
+
     /// Moves everything that waits into `batch`, which must be empty; pends while nothing waits and nothing closes.
     pub fn poll_take(&self, context: &Context<'_>, batch: &mut VecDeque<Message>) -> Poll<Option<Close>> {
         // Register first: a push between the look and the registration must not be missed.

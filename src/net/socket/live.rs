@@ -18,7 +18,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -37,10 +37,8 @@ use tokio_tungstenite::{
 /// Frames handled before what waits is written: enough to gather the answers of a pipelining client into one write, few enough
 /// that a flooding one still gets them.
 const FRAMES_BEFORE_WRITE: u32 = 32;
-/// Slots that a drained batch may keep; a larger one is given back.
-const KEPT_SLOTS: usize = 32;
 
-/// A socket's times.
+/// A socket's times and sizes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
     pub(super) ping_period: Duration,
@@ -49,6 +47,8 @@ pub(super) struct Timing {
     pub(super) backoff_threshold: u32,
     pub(super) write_wait: Duration,
     pub(super) close_ack_wait: Duration,
+    /// Bytes that are gathered before they are written.
+    pub(super) write_at_once: usize,
 }
 
 /// How a socket ends.
@@ -122,9 +122,9 @@ pub(super) struct LiveSocket<S> {
     socket: WebSocketStream<Written<S>>,
     session: Arc<Session>,
     timing: Timing,
-    /// Taken from the session's queue, not yet handed to the socket.
+    /// Taken from the session's queue, not yet handed to the stream.
     batch: VecDeque<Message>,
-    /// Handed to the socket, not yet known to be on the wire. `None`: nobody will ask for it.
+    /// Handed to the stream, not yet known to be on the wire. `None`: nobody will ask for it.
     kept: Option<VecDeque<Message>>,
     /// Messages that have been on the wire when this was last looked at.
     sent: u64,
@@ -132,7 +132,7 @@ pub(super) struct LiveSocket<S> {
     left: bool,
     /// Nothing more can be written.
     broken: bool,
-    /// Handed to the socket, not yet all on the wire.
+    /// The library may hold frames of its own: pings and pongs.
     unflushed: bool,
     /// When the client must have read something. Set while nothing can be written, cleared by every byte that can.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -212,10 +212,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     }
 
     async fn write_farewell(&mut self) -> Result<(), WsError> {
-        while let Some(message) = self.batch.pop_front() {
-            poll_fn(|context| self.socket.poll_ready_unpin(context)).await?;
-            self.hand_to_socket(message)?;
-        }
+        poll_fn(|context| self.poll_batch(context)).await?;
         let Close { code, reason } = Close::RESTARTING;
         self.socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await
     }
@@ -316,52 +313,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         }
     }
 
-    /// Hands everything that waits to the socket, then flushes once. Ready only with an end.
+    /// Writes everything that waits, as much as possible at once. Ready only with an end.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
-            while !self.batch.is_empty() {
-                match self.socket.poll_ready_unpin(context) {
-                    // All that was handed over before is on the wire: the client reads, however slowly.
-                    Poll::Ready(Ok(())) => self.stuck = None,
-                    Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
-                    Poll::Pending => return self.poll_stuck(context),
+            let waiting = self.socket.get_ref().waiting();
+            match self.poll_batch(context) {
+                Poll::Ready(Ok(())) => self.stuck = None,
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
+                Poll::Pending => {
+                    if self.socket.get_ref().waiting() < waiting {
+                        // The client reads, however slowly.
+                        self.stuck = None;
+                    }
+                    return self.poll_stuck(context);
                 }
-                let Some(message) = self.batch.pop_front() else { break };
-                if self.hand_to_socket(message).is_err() {
-                    return Poll::Ready(End::Lost);
-                }
-                self.unflushed = true;
-            }
-            if self.batch.capacity() > KEPT_SLOTS {
-                self.batch = VecDeque::new();
             }
             match self.session.outbound().poll_take(context, &mut self.batch) {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(close)) => return Poll::Ready(End::Close(close)),
-                Poll::Pending => break,
-            }
-        }
-        if self.unflushed {
-            match self.socket.poll_flush_unpin(context) {
-                Poll::Ready(Ok(())) => {
-                    self.unflushed = false;
-                    self.stuck = None;
-                    self.forget_sent();
+                Poll::Pending => {
+                    // Its slots: most sockets wait most of the time.
+                    self.batch = VecDeque::new();
+                    return Poll::Pending;
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
-                Poll::Pending => return self.poll_stuck(context),
             }
         }
-        Poll::Pending
     }
 
-    fn hand_to_socket(&mut self, message: Message) -> Result<(), WsError> {
-        if let Some(kept) = &mut self.kept {
-            kept.push_back(message.clone());
+    /// Writes the batch, behind the library's own frames. Ready when all of it is on the wire.
+    fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        if self.unflushed {
+            ready!(self.socket.poll_flush_unpin(context))?;
+            self.unflushed = false;
         }
-        self.socket.start_send_unpin(message)?;
+        let Self { batch, kept, socket, timing, .. } = self;
+        let next = || {
+            let message = batch.pop_front()?;
+            if let Some(kept) = kept {
+                kept.push_back(message.clone());
+            }
+            Some(message)
+        };
+        let written = socket.get_mut().poll_messages(context, timing.write_at_once, next);
         self.forget_sent();
-        Ok(())
+        written.map_err(WsError::Io)
     }
 
     /// What is on the wire need not be kept.
@@ -372,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             kept.pop_front();
         }
         self.sent = sent;
-        if kept.is_empty() && kept.capacity() > KEPT_SLOTS {
+        if kept.is_empty() && kept.capacity() > 0 {
             *kept = VecDeque::new();
         }
     }
@@ -383,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         self.left = true;
         let mut unsent = self.kept.take().unwrap_or_default();
         if !unsent.is_empty() {
-            // Its buffer holds what another connection will send: nothing more may go out here.
+            // The stream holds what another connection will send: nothing more may go out here.
             self.broken = true;
         }
         unsent.append(&mut self.batch);
@@ -395,6 +390,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         // To be woken when the queue overflows, even though nothing can be written now.
         if self.session.outbound().poll_closing(context) == Some(Close::QUEUE_FULL) {
             return Poll::Ready(End::Close(Close::QUEUE_FULL));
+        }
+        // All that was queued is handed over: closing has a time of its own.
+        if self.batch.is_empty()
+            && let Some(close) = self.session.outbound().closing_now()
+        {
+            return Poll::Ready(End::Close(close));
         }
         let wait = self.timing.write_wait;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(wait)));
@@ -514,11 +515,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     /// Everything that was queued before the close.
     async fn write_rest(&mut self) -> Result<(), WsError> {
         loop {
-            while let Some(message) = self.batch.pop_front() {
-                self.socket.feed(message).await?;
-            }
+            poll_fn(|context| self.poll_batch(context)).await?;
             if !matches!(self.session.outbound().try_take(&mut self.batch), Poll::Ready(None)) {
-                return self.socket.flush().await;
+                return Ok(());
             }
         }
     }

@@ -17,6 +17,7 @@ const TIMING: Timing = Timing {
     backoff_threshold: 20,
     write_wait: Duration::from_secs(5),
     close_ack_wait: Duration::from_secs(2),
+    write_at_once: 256,
 };
 
 fn session() -> Arc<Session> {

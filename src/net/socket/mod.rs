@@ -46,7 +46,7 @@ use written::Written;
 /// A refused handshake: status and text, as Nakama words them.
 type Refusal = (StatusCode, &'static str);
 
-/// For frame headers and control frames beside a message.
+/// Control frames that may wait for a client.
 const FRAME_ROOM: usize = 1_024;
 
 const BAD_FORMAT: Refusal = (StatusCode::BAD_REQUEST, "Invalid format parameter\n");
@@ -255,15 +255,11 @@ async fn websocket(
         return None;
     };
     let settings = &services.config.socket;
-    let largest = match resume::is_on(services) {
-        true => settings.outgoing_queue_bytes.max(services.config.realtime.resume_max_bytes),
-        false => settings.outgoing_queue_bytes,
-    };
     let config = WebSocketConfig::default()
         .read_buffer_size(settings.read_buffer_size_bytes)
-        .write_buffer_size(settings.write_buffer_size_bytes)
-        // Room for the largest message that the queue lets through. The answers to a flood of pings stop here, too.
-        .max_write_buffer_size(settings.write_buffer_size_bytes + largest + FRAME_ROOM)
+        // For frames of the library's own; messages go past it. The answers to a flood of pings stop here.
+        .write_buffer_size(0)
+        .max_write_buffer_size(FRAME_ROOM)
         .max_message_size(Some(settings.max_message_size_bytes))
         .max_frame_size(Some(settings.max_message_size_bytes));
     let Ok(stream) = lifecycle.adopt(parts.io.into_inner()) else {
@@ -283,6 +279,7 @@ fn timing(services: &Services) -> Timing {
         backoff_threshold: settings.ping_backoff_threshold,
         write_wait: Duration::from_millis(settings.write_wait_ms),
         close_ack_wait: Duration::from_millis(settings.close_ack_wait_ms),
+        write_at_once: settings.write_buffer_size_bytes,
     }
 }
 

@@ -1,12 +1,30 @@
-//! A byte stream that knows how many of a server's messages it has taken whole. What a WebSocket was handed may still be in its
-//! buffer, in part or not at all, when the connection is lost; a session that lives on has to send exactly that again.
+//! The byte stream below a WebSocket, which takes a server's messages beside the library's own frames: gathered in a buffer that all
+//! sockets of a thread share, so that a socket holds one of its own only while its client does not read.
+//!
+//! It also knows how many messages it has taken whole. What was written may be under way, in part or not at all, when the connection
+//! is lost; a session that lives on has to send exactly that again.
 
 use std::{
+    cell::RefCell,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+/// What the buffer of a thread may keep; one that held a large message is given back.
+const KEPT_BYTES: usize = 65_536;
+
+thread_local! {
+    static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A frame's largest header: two bytes, and a length of eight (RFC 6455 section 5.2; a server masks nothing).
 const LONGEST_HEADER: usize = 10;
@@ -17,20 +35,108 @@ const FIRST_CONTROL: u8 = 8;
 #[derive(Debug)]
 pub(super) struct Written<S> {
     stream: S,
+    /// Of messages, what the stream has not taken yet: nothing else goes out before it.
+    rest: Option<Box<Rest>>,
     /// `None`: nobody asks.
     frames: Option<Box<Frames>>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    bytes: Vec<u8>,
+    sent: usize,
 }
 
 impl<S> Written<S> {
     /// `counts`: whether [`Self::messages`] will be asked for.
     pub(super) fn new(stream: S, counts: bool) -> Self {
-        Self { stream, frames: counts.then(Box::default) }
+        Self { stream, rest: None, frames: counts.then(Box::default) }
     }
 
     /// Messages of which the stream has taken every byte.
     pub(super) fn messages(&self) -> u64 {
         self.frames.as_ref().map_or(0, |frames| frames.messages)
     }
+}
+
+impl<S> Written<S> {
+    /// Bytes of messages that the stream has not taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.bytes.len() - rest.sent)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Written<S> {
+    /// Writes messages until `next` has no more, or until the stream takes no more: then it pends with what is left of those it was
+    /// given. About `at_once` bytes go in one write. What the library has written must have been flushed.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub(super) fn poll_messages(
+        &mut self,
+        context: &mut Context<'_>,
+        at_once: usize,
+        mut next: impl FnMut() -> Option<Message>,
+    ) -> Poll<io::Result<()>> {
+        GATHERED.with_borrow_mut(|gathered| {
+            loop {
+                ready!(self.poll_rest(context))?;
+                gathered.clear();
+                while gathered.len() < at_once.max(1)
+                    && let Some(message) = next()
+                {
+                    frame(message).format(gathered).map_err(io::Error::other)?;
+                }
+                if gathered.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                let taken = match self.poll_stream(context, gathered) {
+                    Poll::Ready(taken) => taken?,
+                    Poll::Pending => 0,
+                };
+                if taken < gathered.len() {
+                    self.rest = Some(Box::new(Rest { bytes: gathered[taken..].to_vec(), sent: 0 }));
+                }
+                if gathered.capacity() > KEPT_BYTES {
+                    *gathered = Vec::new();
+                }
+            }
+        })
+    }
+
+    /// Ready when nothing of messages waits.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(mut rest) = self.rest.take() {
+            let polled = self.poll_stream(context, &rest.bytes[rest.sent..]);
+            match polled {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(taken)) => rest.sent += taken,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.rest = Some(rest);
+                    return Poll::Pending;
+                }
+            }
+            if rest.sent < rest.bytes.len() {
+                self.rest = Some(rest);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_stream(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let (Poll::Ready(Ok(taken)), Some(frames)) = (&written, &mut self.frames) {
+            frames.take(&bytes[..*taken]);
+        }
+        written
+    }
+}
+
+/// A server masks nothing and sends no fragments.
+fn frame(message: Message) -> Frame {
+    let data = if message.is_text() { Data::Text } else { Data::Binary };
+    Frame::message(message.into_data(), OpCode::Data(data), true)
 }
 
 /// Where in a server's frames the stream is. A server sends no message in fragments.
@@ -90,16 +196,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Written<S> {
     }
 }
 
+/// The library's own frames, and the end. They wait for what is left of a message.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Written<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if let (Poll::Ready(Ok(taken)), Some(frames)) = (&written, &mut self.frames) {
-            frames.take(&bytes[..*taken]);
-        }
-        written
+        ready!(self.poll_rest(context))?;
+        self.poll_stream(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_rest(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
