@@ -128,7 +128,10 @@ fn unpaced() -> Vec<Row> {
 }
 
 fn latency() -> Vec<Row> {
-    let row = |name, work, title| matches(LATENCY, name, work, vec![p50(title), p99(title).bar(Bar::FloorTimes(1.5))]);
+    let row = |name, line, title| Row {
+        work: Work::Prompt(line),
+        ..matches(LATENCY, name, line, vec![p50(title), p99(title).bar(Bar::FloorTimes(1.5))])
+    };
     vec![
         row(
             "latency-json",
@@ -156,7 +159,7 @@ fn beside() -> Vec<Row> {
         Figure::new("p99 beside the logins", phase, Reading::P99("delivered")),
         Figure::rate("logins meanwhile: a second", phase, "login"),
     ];
-    let work = Work::Scenario("beside --matches 50 --players 4 --rate 20 --jwt-key {key} {time}");
+    let work = Work::Prompt("beside --matches 50 --players 4 --rate 20 --jwt-key {key} {time}");
     vec![Row { name: "beside", group: BESIDE, work, floor: false, figures }]
 }
 
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn every_scenario_is_a_command_line() {
         for row in all() {
-            let Work::Scenario(line) = row.work else { continue };
+            let (Work::Scenario(line) | Work::Prompt(line)) = row.work else { continue };
             let line = line.replace("{time}", "--duration 1").replace("{hold}", "1").replace("{key}", "file");
             let line = ["{logins}", "{players}", "{sockets}"].iter().fold(line, |line, word| line.replace(word, "9"));
             let words = std::iter::once("loadtest").chain(line.split(' '));

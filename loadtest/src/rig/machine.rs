@@ -29,7 +29,12 @@ pub struct Conditions {
     pub logins: u64,
     /// Accounts of the full store.
     pub accounts: u64,
+    /// Whether the system lets clients run before everything else.
+    pub prompt: bool,
 }
+
+/// What runs a command before everything else on the machine, but not the threads that it starts (chrt of util-linux).
+pub const PROMPTLY: [&str; 4] = ["chrt", "--reset-on-fork", "--rr", "1"];
 
 impl Conditions {
     /// Of now and here.
@@ -46,8 +51,15 @@ impl Conditions {
             sockets: options.sockets,
             logins: options.logins,
             accounts: options.accounts,
+            prompt: may_run_promptly(),
         }
     }
+}
+
+/// Whether [`PROMPTLY`] works here.
+pub fn may_run_promptly() -> bool {
+    let [program, arguments @ ..] = PROMPTLY;
+    Command::new(program).args(arguments).arg("true").output().is_ok_and(|output| output.status.success())
 }
 
 fn today() -> String {
@@ -87,6 +99,7 @@ pub(super) mod tests {
             sockets: 10_000,
             logins: 20_000,
             accounts: 1_000_000,
+            prompt: true,
         }
     }
 

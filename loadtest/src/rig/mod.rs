@@ -112,6 +112,7 @@ fn scale(options: &MeasureOptions, scratch: &Path) -> Result<Scale, String> {
         sockets: options.sockets,
         logins: options.logins,
         accounts: options.accounts,
+        prompt: machine::may_run_promptly(),
         key,
         plain,
         trusting,

@@ -23,6 +23,8 @@ pub struct Row {
 pub enum Work {
     /// A scenario of this program, as on the command line; [`super::work`] fills in the `{words}`.
     Scenario(&'static str),
+    /// One whose clients run before everything else on the machine, where the system lets them: what is late then is the server.
+    Prompt(&'static str),
     /// From the start of the process to the first answer, with a full store.
     Start,
     /// From the signal to the end of the process, with many sockets.

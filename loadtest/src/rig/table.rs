@@ -33,6 +33,8 @@ pub fn compared(results: &Results) -> String {
     text + &faults(results)
 }
 
+const PROMPT: &str = "Where latency is judged, the players ran before everything else on the machine, so that what is late is the server.\n";
+
 fn head(conditions: &Conditions, commit: &str) -> String {
     let Conditions { date, processor, processors, kernel, rounds, seconds, .. } = conditions;
     let amounts = [conditions.sockets, conditions.logins, conditions.accounts].map(grouped);
@@ -40,7 +42,8 @@ fn head(conditions: &Conditions, commit: &str) -> String {
     format!(
         "Measured on {date}{commit}; {processor}, {processors} processors, Linux {kernel}. Rounds: {rounds}; matches of {seconds} s, \
          {sockets} idle\nsockets, {logins} logins and reads of accounts, a store of {accounts} accounts. A figure is the median of the \
-         rounds, with the\nlowest and the highest in brackets; a ratio the median of the rounds' ratios.\n"
+         rounds, with the\nlowest and the highest in brackets; a ratio the median of the rounds' ratios.\n{}",
+        if conditions.prompt { PROMPT } else { "" }
     )
 }
 

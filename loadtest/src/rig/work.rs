@@ -2,6 +2,7 @@
 
 use super::{
     interrupt::Interrupt,
+    machine::PROMPTLY,
     row::Work,
     server::{Place, Program, Server},
 };
@@ -53,6 +54,8 @@ pub struct Scale {
     pub logins: u64,
     /// Accounts of a full store.
     pub accounts: u64,
+    /// Whether clients may run before everything else.
+    pub prompt: bool,
     /// The key that signs identity tokens.
     pub key: PathBuf,
     /// Kizuna's configuration for players with plain ids.
@@ -89,7 +92,8 @@ pub async fn measure(work: Work, subject: &Subject, scale: &Scale, interrupt: &I
     let scratch = tempfile::tempdir().map_err(|error| Failure::End(error.to_string()))?;
     let stage = Stage { subject, scale, interrupt, scratch: scratch.path() };
     match work {
-        Work::Scenario(line) => stage.scenario(line).await,
+        Work::Scenario(line) => stage.scenario(line, false).await,
+        Work::Prompt(line) => stage.scenario(line, scale.prompt).await,
         Work::Start => stage.start().await,
         Work::Stop => stage.stop().await,
     }
@@ -121,19 +125,19 @@ impl Stage<'_> {
         Server::start(&self.subject.program, &place, self.interrupt).await.map_err(Failure::End)
     }
 
-    async fn scenario(&self, line: &str) -> Result<Report, Failure> {
+    async fn scenario(&self, line: &str, promptly: bool) -> Result<Report, Failure> {
         let config = if line.contains("{key}") { &self.scale.trusting } else { &self.scale.plain };
         let server = self.server(config, &self.scratch.join("data")).await?;
-        let outcome = self.harness(&fill_in(line, self.scale), &server).await;
+        let outcome = self.harness(&fill_in(line, self.scale), &server, promptly).await;
         let stopped = server.stop().await.map_err(Failure::Fault);
         let report = outcome?;
         stopped.map(|_| report)
     }
 
     /// Runs a scenario in a process of its own, whose processor time is not the rig's.
-    async fn harness(&self, line: &str, server: &Server) -> Result<Report, Failure> {
+    async fn harness(&self, line: &str, server: &Server, promptly: bool) -> Result<Report, Failure> {
         let out = self.scratch.join("report.json");
-        let mut command = harness(line, server).map_err(Failure::End)?;
+        let mut command = harness(line, server, promptly).map_err(Failure::End)?;
         command.arg("--out").arg(&out).arg("--pid").arg(server.pid.to_string());
         let ended = self.interrupt.or(timeout(SCENARIO, command.output())).await.map_err(Failure::End)?;
         let ended = ended.map_err(|_| Failure::Fault("took too long".to_owned()))?;
@@ -171,7 +175,7 @@ impl Stage<'_> {
         fs::create_dir_all(store).map_err(told)?;
         let server = self.server(&self.scale.plain, &data).await?;
         let line = format!("login --new --count {} --connections 64", self.scale.accounts);
-        let outcome = self.harness(&line, &server).await;
+        let outcome = self.harness(&line, &server, false).await;
         let stopped = server.stop().await.map_err(Failure::Fault);
         outcome?;
         stopped?;
@@ -181,7 +185,7 @@ impl Stage<'_> {
     async fn stop(&self) -> Result<Report, Failure> {
         let server = self.server(&self.scale.plain, &self.scratch.join("data")).await?;
         let line = format!("connect --count {} --hold {}", self.scale.sockets, SCENARIO.as_secs());
-        let mut command = harness(&line, &server).map_err(Failure::End)?;
+        let mut command = harness(&line, &server, false).map_err(Failure::End)?;
         command.stdout(Stdio::null()).stderr(Stdio::null());
         // Killed when dropped, after the server has ended.
         let mut clients = command.spawn().map_err(|error| Failure::End(error.to_string()))?;
@@ -200,9 +204,15 @@ impl Stage<'_> {
 }
 
 /// A scenario of this very program against `server`; killed when dropped.
-fn harness(line: &str, server: &Server) -> Result<Command, String> {
+fn harness(line: &str, server: &Server, promptly: bool) -> Result<Command, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = Command::new(program);
+    let mut command = match promptly {
+        true => Command::new(PROMPTLY[0]),
+        false => Command::new(&program),
+    };
+    if promptly {
+        command.args(&PROMPTLY[1..]).arg(program);
+    }
     command.args(line.split(' ')).arg("--quiet").arg("--base").arg(format!("http://{}", server.address));
     command.stdin(Stdio::null()).kill_on_drop(true);
     Ok(command)
