@@ -91,7 +91,8 @@ impl Server {
         self
     }
 
-    /// Serves requests on another runtime than the one that it is started in, which then is for sockets alone.
+    /// Serves requests on another runtime than the one that it is started in, which then is for sockets alone. That runtime must have
+    /// threads of its own: nobody else runs it.
     #[must_use]
     pub fn with_requests_on(mut self, runtime: Handle) -> Self {
         self.requests = Some(runtime);
@@ -142,12 +143,12 @@ impl Server {
         let identity_metrics = identity::Metrics::default();
         identity_metrics.register(registry.sub_registry_with_prefix("kizuna"));
 
-        let http = bind("socket", &config.socket.address, config.socket.port).await?;
+        let http = bind(&lifecycle, "socket", &config.socket.address, config.socket.port).await?;
         let metrics_listener = match config.metrics.enabled {
-            true => Some(bind("metrics", &config.metrics.address, config.metrics.port).await?),
+            true => Some(bind(&lifecycle, "metrics", &config.metrics.address, config.metrics.port).await?),
             false => None,
         };
-        let provider = dev_provider(&config, &clock, &entropy, address_of("socket", &http)?).await?;
+        let provider = dev_provider(&lifecycle, &config, &clock, &entropy, address_of("socket", &http)?).await?;
 
         let longest = config.session.token_expiry_sec.max(config.session.refresh_token_expiry_sec);
         let limits = Limits {
@@ -164,7 +165,8 @@ impl Server {
         let tokens = SessionTokens::signed(&config, signing, clock.clone(), entropy.clone());
         revocation::load_revocations(&store, &tokens)?;
         let held = provider.as_ref().map(|(_, provider)| provider.trusted(&config.identity)).unwrap_or_default();
-        let verifier = Verifier::new(&config.identity, &held, clock.clone(), identity_metrics)?;
+        let verifier = || Verifier::new(&config.identity, &held, clock.clone(), identity_metrics);
+        let verifier = lifecycle.for_requests(verifier)?;
         let built_in = provider.iter().map(|(_, provider)| provider.login_client()).collect();
         let login = Login::new(&config, built_in, address_of("socket", &http)?, &clock, &entropy)?;
         let hooks = hooks.bridge(Bridge::new(verifier.clone(), audit.clone())).build(
@@ -240,6 +242,7 @@ impl fmt::Debug for Server {
 /// The development provider with its listener, if it is on. It is bound before anything trusts it, since its address is its
 /// tokens' issuer.
 async fn dev_provider(
+    lifecycle: &Lifecycle,
     config: &Config,
     clock: &Clock,
     entropy: &Entropy,
@@ -249,7 +252,7 @@ async fn dev_provider(
     if !settings.enabled {
         return Ok(None);
     }
-    let listener = bind("dev_provider", &settings.address, settings.port).await?;
+    let listener = bind(lifecycle, "dev_provider", &settings.address, settings.port).await?;
     let address = address_of("dev_provider", &listener)?;
     let folder = DevProvider::folder(&config.data_dir);
     let provider = DevProvider::load_or_create(&folder, clock.clone(), entropy.clone(), settings, address)
@@ -258,10 +261,12 @@ async fn dev_provider(
     Ok(Some((listener, Arc::new(provider))))
 }
 
-async fn bind(key: &'static str, address: &str, port: u16) -> Result<TcpListener, StartError> {
+async fn bind(lifecycle: &Lifecycle, key: &'static str, address: &str, port: u16) -> Result<TcpListener, StartError> {
     let refused = |cause| StartError::Bind { key, address: format!("{address}:{port}"), cause };
     let ip = address.parse().map_err(|_| refused(io::Error::from(io::ErrorKind::InvalidInput)))?;
-    TcpListener::bind(SocketAddr::new(ip, port)).await.map_err(refused)
+    let listener = TcpListener::bind(SocketAddr::new(ip, port)).await.map_err(refused)?;
+    // Who connects is waited for where requests are served.
+    lifecycle.for_requests(|| TcpListener::from_std(listener.into_std()?)).map_err(refused)
 }
 
 fn address_of(key: &'static str, listener: &TcpListener) -> Result<SocketAddr, StartError> {

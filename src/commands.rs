@@ -7,7 +7,7 @@ use kizuna::{
     config::{Config, KeySource, Overrides},
     identity::{Explanation, HttpFetcher, KeyFetcher, Metrics, NoNetwork, RefusalKind, Trusted, Verifier},
     lifecycle::{self, Signals},
-    telemetry, workers,
+    telemetry,
 };
 use std::{
     fmt,
@@ -183,17 +183,16 @@ fn check(settings: Settings) -> Result<(), Failure> {
 fn serve(settings: Settings) -> Result<(), Failure> {
     let config = settings.load()?;
     telemetry::init_logging(&config.logger);
-    let sockets = runtime("sockets")?;
-    // Threads inherit it: what is started from here on yields, that is requests, the store's writer and the logs.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let sockets = runtime("sockets", socket_threads(config.socket.threads, processors))?;
+    // Threads inherit it: what is started from here on yields, that is requests, the store's writer and the logs. This one does, too: it
+    // starts and stops the server and serves nobody.
     lifecycle::yield_to_play(config.socket.request_nice);
-    let requests = runtime("requests")?;
+    let requests = runtime("requests", processors)?;
     sockets.block_on(async {
         let mut signals = Signals::take_over().map_err(Failure::new)?;
         lifecycle::survive_file_size_limit().map_err(Failure::new)?;
-        let least = config.socket.threads_at_rest;
         let running = Server::builder(config).with_requests_on(requests.handle().clone()).start().await?;
-        let life = running.lifecycle();
-        life.spawn_for_requests(workers::govern(sockets.handle().clone(), least, life.clone()));
         announce(&running);
         let signal = signals.next().await;
         tracing::info!(signal, "stopping");
@@ -212,10 +211,19 @@ fn serve(settings: Settings) -> Result<(), Failure> {
     })
 }
 
-/// A thread for each processor, which is there from now on, named after what it serves.
-fn runtime(name: &str) -> Result<Runtime, Failure> {
+/// How many threads serve sockets: as many as asked for, or one for every two processors. A second thread beside an idle one is woken for
+/// nearly every message, and half of a message is the system's own work (docs/decisions/0032-the-message-path.md).
+const fn socket_threads(asked: usize, processors: usize) -> usize {
+    match asked {
+        0 => processors.div_ceil(2),
+        asked => asked,
+    }
+}
+
+/// Threads that are there from now on, named after what they serve.
+fn runtime(name: &str, threads: usize) -> Result<Runtime, Failure> {
     let mut builder = Builder::new_multi_thread();
-    builder.thread_name(name).enable_all().build().map_err(Failure::new)
+    builder.thread_name(name).worker_threads(threads).enable_all().build().map_err(Failure::new)
 }
 
 /// The addresses, one a line for programs, then what a person would try first.

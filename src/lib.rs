@@ -15,4 +15,3 @@ pub mod realtime;
 pub mod search;
 pub mod store;
 pub mod telemetry;
-pub mod workers;

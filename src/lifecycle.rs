@@ -31,7 +31,10 @@ impl Lifecycle {
         Self::default()
     }
 
-    /// The same with sockets served by the runtime that this is called in, and requests by another.
+    /// The same with sockets served by the runtime that this is called in, and requests by another, which must have threads of its own.
+    ///
+    /// # Panics
+    /// Outside a runtime.
     #[must_use]
     pub fn with_requests_on(self, requests: Handle) -> Self {
         Self { apart: Some(Apart { sockets: Handle::current(), requests }), ..self }
@@ -68,6 +71,12 @@ impl Lifecycle {
             Some(apart) => self.tasks.spawn_on(task, &apart.requests),
             None => self.tasks.spawn(task),
         };
+    }
+
+    /// Does `make` where requests are served: what it spawns or opens belongs there.
+    pub fn for_requests<T>(&self, make: impl FnOnce() -> T) -> T {
+        let _there = self.apart.as_ref().map(|apart| apart.requests.enter());
+        make()
     }
 
     /// Moves a stream that was opened on one side to the side that this is called on: readiness is told where it is waited for.

@@ -9,7 +9,7 @@ use std::{
 /// The layers, low to high. A module imports from lower layers only; modules of one layer may import each other only if
 /// `Together`.
 const LAYERS: &[(Among, &[&str])] = &[
-    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search", "rate", "workers"]),
+    (Among::Together, &["error", "clock", "config", "telemetry", "lifecycle", "audit", "search", "rate"]),
     (Among::Apart, &["store", "cluster", "identity"]),
     (Among::Together, &["realtime"]),
     (Among::Together, &["hooks"]),

@@ -164,11 +164,15 @@ fn login_workers(
     })
 }
 
-/// Compares the p99 beside `what` with the greater one of those without it, which it may be `most` times; 0 asks for nothing.
+/// Compares the p99 beside `what` with the mean of those without it, which it may be `most` times; 0 asks for nothing.
 fn judge_p99(beside: &mut Phase, without: &[&Phase], most: f64, what: &str) {
     let p99 = |phase: &Phase| phase.operations.get("delivered").map_or(0.0, |operation| operation.latency.p99_us);
-    let calm = without.iter().map(|phase| p99(phase)).fold(0.0, f64::max);
-    let factor = if calm > 0.0 { p99(beside) / calm } else { 0.0 };
+    #[expect(clippy::cast_precision_loss, reason = "two or three")]
+    let calm = without.iter().map(|phase| p99(phase)).sum::<f64>() / without.len() as f64;
+    if calm.is_nan() || calm <= 0.0 {
+        return;
+    }
+    let factor = p99(beside) / calm;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "percent")]
     beside.counts.insert(format!("p99 in percent of that without {what}"), (factor * 100.0).round() as u64);
     if most > 0.0 && factor > most {

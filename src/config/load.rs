@@ -116,6 +116,7 @@ impl Config {
         ] {
             check(value >= 1, path, "1 or more")?;
         }
+        check(self.socket.threads <= 1_024, "socket.threads", "0 to 1024")?;
         check(self.socket.request_nice <= 19, "socket.request_nice", "0 to 19")?;
         check(self.socket.read_buffer_size_bytes >= 256, "socket.read_buffer_size_bytes", "256 or more")?;
         for (value, path) in [

@@ -55,12 +55,6 @@ section! {
         max_header_size_bytes: usize = 9_216,
         /// Milliseconds for the whole head of a request, and again for its body.
         read_timeout_ms: u64 = 10_000,
-        /// Threads that serve sockets while there is little to do: waking more costs more than they would help. As soon as these are busy,
-        /// others join them, one for each processor at most. 0: all, always.
-        threads_at_rest: usize = 1,
-        /// How far threads that serve requests yield to those that serve sockets, so that play does not wait for logins: what is added to
-        /// their nice value, 0 (not at all) to 19. Linux only.
-        request_nice: u8 = 10,
         /// Milliseconds that a connection may stay open between requests.
         idle_timeout_ms: u64 = 60_000,
         /// Milliseconds that a request may take, from its head to its answer; longer is answered 504, code 4.
@@ -98,6 +92,11 @@ section! {
         max_sign_in_addresses: usize = 65_536,
         /// Sockets that one user may hold at once; one more is refused with 429.
         max_sockets_per_user: usize = 64,
+        /// Threads that serve sockets, and nothing else, 1 to 1024; 0: one for every two processors.
+        threads: usize = 0,
+        /// How far threads that serve requests yield to those that serve sockets, so that play does not wait for logins: what is added to
+        /// their nice value, 0 (not at all) to 19. Linux only.
+        request_nice: u8 = 10,
     }
 }
 

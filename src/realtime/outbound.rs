@@ -170,7 +170,8 @@ impl Outbound {
         if state.queue.is_empty() {
             return state.close.map_or(Poll::Pending, |close| Poll::Ready(Some(close)));
         }
-        std::mem::swap(&mut state.queue, batch);
+        // Not swapped: the slots of a burst would stay with the queue.
+        *batch = std::mem::take(&mut state.queue);
         state.bytes = 0;
         Poll::Ready(None)
     }

@@ -33,8 +33,8 @@ pub struct Conditions {
     pub prompt: bool,
 }
 
-/// What runs a command before everything else on the machine, but not the threads that it starts (chrt of util-linux).
-pub const PROMPTLY: [&str; 4] = ["chrt", "--reset-on-fork", "--rr", "1"];
+/// What runs a command before everything else on the machine (chrt of util-linux).
+pub const PROMPTLY: [&str; 3] = ["chrt", "--rr", "1"];
 
 impl Conditions {
     /// Of now and here.

@@ -86,8 +86,12 @@ impl Values {
         Summary::of(rounds.filter_map(|(ours, theirs)| Some((*ours)? / theirs.filter(|theirs| *theirs > 0.0)?)))
     }
 
-    /// Whether the first subject reaches `bar`; `None`: there is nothing to judge.
+    /// Whether the first subject reaches `bar`; `None`: there is nothing to judge, or a round that it was to be judged by is missing.
     pub fn reaches(&self, bar: Bar, nakama: Option<f64>) -> Option<bool> {
+        let judged = if matches!(bar, Bar::FloorTimes(_)) { 2 } else { 1 };
+        if self.by_subject.iter().take(judged).flatten().any(Option::is_none) {
+            return None;
+        }
         match bar {
             Bar::AtMost(most) => self.of(0).map(|ours| ours.median <= most),
             Bar::FloorTimes(most) => self.ratio(0, 1).map(|ratio| ratio.median <= most),

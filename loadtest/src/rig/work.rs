@@ -37,9 +37,11 @@ const LOOK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(1);
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(10);
-/// The longest warm-up and hold.
+/// The longest warm-up.
 const LONGEST_WARMUP: f64 = 1.0;
-const LONGEST_HOLD: f64 = 3.0;
+/// The longest hold, at whose end memory is read: longer than the allocator keeps what is free (10 s).
+const LONGEST_HOLD: f64 = 12.0;
+const HOLD_PER_SECOND: f64 = 2.4;
 /// Players that reads of accounts go round.
 const READERS: u64 = 1_000;
 
@@ -103,7 +105,7 @@ fn fill_in(line: &str, scale: &Scale) -> String {
     let Scale { seconds, sockets, logins, key, .. } = scale;
     let time = format!("--duration {seconds} --warmup {}", seconds.min(LONGEST_WARMUP));
     line.replace("{time}", &time)
-        .replace("{hold}", &seconds.min(LONGEST_HOLD).to_string())
+        .replace("{hold}", &(seconds * HOLD_PER_SECOND).min(LONGEST_HOLD).to_string())
         .replace("{sockets}", &sockets.to_string())
         .replace("{logins}", &logins.to_string())
         .replace("{players}", &READERS.min(*logins).to_string())
@@ -187,11 +189,12 @@ impl Stage<'_> {
         let line = format!("connect --count {} --hold {}", self.scale.sockets, SCENARIO.as_secs());
         let mut command = harness(&line, &server, false).map_err(Failure::End)?;
         command.stdout(Stdio::null()).stderr(Stdio::null());
+        let before = open_files(server.pid);
         // Killed when dropped, after the server has ended.
         let mut clients = command.spawn().map_err(|error| Failure::End(error.to_string()))?;
         let opening = async {
             tokio::select! {
-                () = until_open(server.pid, self.scale.sockets) => Ok(()),
+                () = until_open(server.pid, before + self.scale.sockets) => Ok(()),
                 _ = clients.wait() => Err("the clients ended".to_owned()),
             }
         };
@@ -230,14 +233,16 @@ async fn answers(server: &Server) -> Result<(), String> {
     }
 }
 
-/// Waits until a process has so many more files open than now, and for a rest.
-async fn until_open(pid: u32, sockets: u64) {
-    let open = || fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |files| files.count() as u64);
-    let before = open();
-    while open() < before + sockets {
+/// Waits until a process has so many files open, and for a rest.
+async fn until_open(pid: u32, files: u64) {
+    while open_files(pid) < files {
         sleep(LOOK).await;
     }
     sleep(REST).await;
+}
+
+fn open_files(pid: u32) -> u64 {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |files| files.count() as u64)
 }
 
 /// A report of one thing that took so long.

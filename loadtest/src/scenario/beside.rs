@@ -11,6 +11,7 @@ use crate::{
 use bytes::Bytes;
 use rustix::process::setpriority_process;
 use std::{
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -64,6 +65,7 @@ impl Arrivals {
         let arrival = Arrival { run: run.clone(), bodies: bodies.into(), over: over.clone(), ledger: ledger.clone() };
         let connections = options.connections;
         let work = move || {
+            schedule_as_usual();
             // The calling thread alone, on Linux.
             setpriority_process(None, NICEST).map_err(|error| format!("priority: {error}"))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -86,6 +88,13 @@ impl Arrivals {
         let done = self.ledger.meter.done();
         Ok((self.ledger.faults.clone(), self.ledger.meter.operation(done, seconds)))
     }
+}
+
+/// Who runs the harness before everything else on the machine (`chrt`) means the players, not these: that would starve the server.
+/// Without `chrt` nobody has.
+fn schedule_as_usual() {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let _ = Command::new("chrt").args(["--other", "--pid", "0", &thread]).output();
 }
 
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use crate::{
     payload::Format,
     player::close_fault,
     process::{Per, Snapshot},
+    progress::tell,
     report::Phase,
     stats::{Fault, Faults},
     tokens::unix_seconds,
@@ -26,7 +27,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-/// How long memory is given to settle before it is read.
+/// How long memory is given to settle after the last socket.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a server may take to answer a goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -37,7 +38,8 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// The players could not sign in.
 pub async fn run(run: &Run, options: &ConnectOptions) -> Result<Vec<Phase>, String> {
     let tokens = run.sessions(options.count).await?;
-    tokio::time::sleep(SETTLE).await;
+    // What signing in took is to be given back before it is read what sockets take.
+    tokio::time::sleep(options.hold.max(SETTLE)).await;
     let faults = Arc::new(Faults::default());
     let ledger = Ledger::new("connect", &faults);
     let idle = Idle::default();
@@ -104,11 +106,17 @@ async fn playing(run: &Run, options: &ConnectOptions, size: u16, idle: &Idle, he
     phase.counts.insert("sockets open at the end".to_owned(), idle.open_now());
     // The harness comes last.
     if let [server, _, ..] = phase.processes.as_slice() {
-        let each = server.resident_after.saturating_sub(server.resident_before) / matches.max(1);
-        phase.counts.insert("bytes of a match".to_owned(), each);
         let most = options.most_match_bytes;
-        if most > 0 && each > most {
-            phase.errors.insert(format!("a match costs {each} bytes, more than {most}"), 1);
+        match server.resident_after.checked_sub(server.resident_before) {
+            Some(grown) => {
+                let each = grown / matches.max(1);
+                phase.counts.insert("bytes of a match".to_owned(), each);
+                if most > 0 && each > most {
+                    phase.errors.insert(format!("a match costs {each} bytes, more than {most}"), 1);
+                }
+            }
+            // Something else was given back meanwhile: that says nothing of matches.
+            None => tell("memory shrank while matches were entered: it is not known what one takes"),
         }
     }
     (phase, played)

@@ -134,6 +134,8 @@ pub(super) struct LiveSocket<S> {
     broken: bool,
     /// The library may hold frames of its own: pings and pongs.
     unflushed: bool,
+    /// Bytes that had been written when this was last looked at.
+    taken: u64,
     /// When the client must have read something. Set while nothing can be written, cleared by every byte that can.
     stuck: Option<Pin<Box<Sleep>>>,
     /// The next ping, or, after it, the deadline for a sign of life.
@@ -164,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         Self {
             kept: None,
             sent: 0,
+            taken: 0,
             left: false,
             broken: false,
             expiry: expiry.map(Box::new),
@@ -316,17 +319,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
     /// Writes everything that waits, as much as possible at once. Ready only with an end.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
-            let waiting = self.socket.get_ref().waiting();
             match self.poll_batch(context) {
                 Poll::Ready(Ok(())) => self.stuck = None,
                 Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
-                Poll::Pending => {
-                    if self.socket.get_ref().waiting() < waiting {
-                        // The client reads, however slowly.
-                        self.stuck = None;
-                    }
-                    return self.poll_stuck(context);
-                }
+                Poll::Pending => return self.poll_stuck(context),
             }
             match self.session.outbound().poll_take(context, &mut self.batch) {
                 Poll::Ready(None) => {}
@@ -356,6 +352,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         };
         let written = socket.get_mut().poll_messages(context, timing.write_at_once, next);
         self.forget_sent();
+        // Some of a message may be out, and a frame behind it would be taken for its rest.
+        self.broken |= matches!(written, Poll::Ready(Err(_)));
         written.map_err(WsError::Io)
     }
 
@@ -396,6 +394,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
             && let Some(close) = self.session.outbound().closing_now()
         {
             return Poll::Ready(End::Close(close));
+        }
+        let taken = self.socket.get_ref().taken();
+        if taken != self.taken {
+            // The client reads, however slowly.
+            (self.taken, self.stuck) = (taken, None);
         }
         let wait = self.timing.write_wait;
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(wait)));
@@ -498,6 +501,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSocket<S> {
         };
         if !self.left && close != Close::QUEUE_FULL {
             let _ = timeout(self.timing.write_wait, self.write_rest()).await;
+        }
+        if self.broken {
+            return;
         }
         let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
         let awaits_answer = frame.code != CloseCode::Size && frame.code != CloseCode::Protocol;

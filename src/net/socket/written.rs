@@ -37,10 +37,13 @@ pub(super) struct Written<S> {
     stream: S,
     /// Of messages, what the stream has not taken yet: nothing else goes out before it.
     rest: Option<Box<Rest>>,
+    /// Bytes that the stream has taken.
+    taken: u64,
     /// `None`: nobody asks.
     frames: Option<Box<Frames>>,
 }
 
+/// The end of a write that the stream took only in part.
 #[derive(Debug)]
 struct Rest {
     bytes: Vec<u8>,
@@ -50,19 +53,17 @@ struct Rest {
 impl<S> Written<S> {
     /// `counts`: whether [`Self::messages`] will be asked for.
     pub(super) fn new(stream: S, counts: bool) -> Self {
-        Self { stream, rest: None, frames: counts.then(Box::default) }
+        Self { stream, rest: None, taken: 0, frames: counts.then(Box::default) }
+    }
+
+    /// Bytes that the stream has taken so far, of whatever kind.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Messages of which the stream has taken every byte.
     pub(super) fn messages(&self) -> u64 {
         self.frames.as_ref().map_or(0, |frames| frames.messages)
-    }
-}
-
-impl<S> Written<S> {
-    /// Bytes of messages that the stream has not taken.
-    pub(super) fn waiting(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.bytes.len() - rest.sent)
     }
 }
 
@@ -85,7 +86,7 @@ impl<S: AsyncWrite + Unpin> Written<S> {
                 while gathered.len() < at_once.max(1)
                     && let Some(message) = next()
                 {
-                    frame(message).format(gathered).map_err(io::Error::other)?;
+                    framed(message).format(gathered).map_err(io::Error::other)?;
                 }
                 if gathered.is_empty() {
                     return Poll::Ready(Ok(()));
@@ -97,7 +98,7 @@ impl<S: AsyncWrite + Unpin> Written<S> {
                 if taken < gathered.len() {
                     self.rest = Some(Box::new(Rest { bytes: gathered[taken..].to_vec(), sent: 0 }));
                 }
-                if gathered.capacity() > KEPT_BYTES {
+                if gathered.capacity() > KEPT_BYTES.max(2 * at_once) {
                     *gathered = Vec::new();
                 }
             }
@@ -126,15 +127,18 @@ impl<S: AsyncWrite + Unpin> Written<S> {
 
     fn poll_stream(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if let (Poll::Ready(Ok(taken)), Some(frames)) = (&written, &mut self.frames) {
-            frames.take(&bytes[..*taken]);
+        if let Poll::Ready(Ok(taken)) = &written {
+            self.taken += *taken as u64;
+            if let Some(frames) = &mut self.frames {
+                frames.take(&bytes[..*taken]);
+            }
         }
         written
     }
 }
 
 /// A server masks nothing and sends no fragments.
-fn frame(message: Message) -> Frame {
+fn framed(message: Message) -> Frame {
     let data = if message.is_text() { Data::Text } else { Data::Binary };
     Frame::message(message.into_data(), OpCode::Data(data), true)
 }
@@ -196,7 +200,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Written<S> {
     }
 }
 
-/// The library's own frames, and the end. They wait for what is left of a message.
+/// The library's own frames. They wait for what is left of a message.
 impl<S: AsyncWrite + Unpin> AsyncWrite for Written<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_rest(context))?;
@@ -219,10 +223,7 @@ mod tests {
     use proptest::prelude::*;
     use tokio_tungstenite::tungstenite::{
         Bytes,
-        protocol::frame::{
-            Frame,
-            coding::{Data, OpCode},
-        },
+        protocol::{Role, WebSocketContext},
     };
 
     fn frame(is_data: bool, length: usize) -> Vec<u8> {
@@ -259,6 +260,102 @@ mod tests {
                 at = until;
                 prop_assert_eq!(frames.messages, ends.iter().filter(|end| **end <= at).count() as u64);
             }
+        }
+    }
+
+    /// A stream that takes as many bytes at a time as the list says, 0: none for now; then everything.
+    struct Slow {
+        takes: std::vec::IntoIter<usize>,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            match self.takes.next().unwrap_or(usize::MAX) {
+                0 => Poll::Pending,
+                most => {
+                    let taken = most.min(bytes.len());
+                    self.taken.extend_from_slice(&bytes[..taken]);
+                    Poll::Ready(Ok(taken))
+                }
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What a client reads of `bytes`: messages by their text, pings as such.
+    fn read(bytes: Vec<u8>) -> Vec<String> {
+        let mut stream = io::Cursor::new(bytes);
+        let mut client = WebSocketContext::new(Role::Client, None);
+        let mut found = Vec::new();
+        // The client's pongs are written behind what it reads, and read by nobody.
+        while (stream.position() as usize) < stream.get_ref().len() {
+            match client.read(&mut Reading(&mut stream)) {
+                Ok(message) if message.is_ping() => found.push("ping".to_owned()),
+                Ok(message) => found.push(message.into_text().expect("text").to_string()),
+                Err(_) => break,
+            }
+        }
+        found
+    }
+
+    struct Reading<'a>(&'a mut io::Cursor<Vec<u8>>);
+
+    impl io::Read for Reading<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            // Byte by byte, so that what is left is known.
+            let one = into.len().min(1);
+            self.0.read(&mut into[..one])
+        }
+    }
+
+    impl io::Write for Reading<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_and_the_librarys_frames_come_whole_and_in_order_however_slowly_they_are_taken(
+            sent in prop::collection::vec(prop_oneof![3 => (1_usize..400).prop_map(Some), 1 => Just(None)], 1..30),
+            takes in prop::collection::vec(0_usize..200, 0..200),
+            at_once in 1_usize..600,
+        ) {
+            let mut written = Written::new(Slow { takes: takes.into_iter(), taken: Vec::new() }, true);
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let mut expected = Vec::new();
+            for (number, length) in sent.iter().enumerate() {
+                if let Some(length) = length {
+                    let text = format!("{number} {}", "x".repeat(*length));
+                    expected.push(text.clone());
+                    let mut waiting = Some(Message::text(text));
+                    while written.poll_messages(&mut context, at_once, || waiting.take()).is_pending() {}
+                } else {
+                    expected.push("ping".to_owned());
+                    let mut frame = frame(false, 5);
+                    while !frame.is_empty() {
+                        if let Poll::Ready(taken) = Pin::new(&mut written).poll_write(&mut context, &frame) {
+                            frame.drain(..taken.expect("taken"));
+                        }
+                    }
+                }
+            }
+            while Pin::new(&mut written).poll_flush(&mut context).is_pending() {}
+            prop_assert_eq!(written.messages(), sent.iter().flatten().count() as u64);
+            prop_assert_eq!(written.taken(), written.stream.taken.len() as u64);
+            prop_assert_eq!(read(written.stream.taken), expected);
         }
     }
 }
