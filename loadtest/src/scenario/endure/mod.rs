@@ -19,6 +19,7 @@ use crate::{
         args::Told,
         provider::{Provider, Serving, trust},
     },
+    interrupt::Interrupt,
     pacing::Pace,
     process::Per,
     report::{Delivery, Phase},
@@ -57,11 +58,8 @@ const MARGIN: Duration = Duration::from_secs(1_800);
 /// # Errors
 /// The server cannot be started, ends by itself, or does not stop or start as it should; the provider cannot be had.
 pub async fn run(run: &Run, options: &EndureOptions) -> Result<Vec<Phase>, String> {
-    // Leaving this function ends the server.
-    tokio::select! {
-        phases = endure(run, options) => phases,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-    }
+    // What is dropped with the run takes the server with it.
+    Interrupt::listen()?.or(endure(run, options)).await?
 }
 
 /// How many players there are.
