@@ -23,7 +23,7 @@ use crate::{
     pacing::Pace,
     process::Per,
     report::{Delivery, Phase},
-    server::Launch,
+    server::{Launch, kizuna},
 };
 use lives::Life;
 use outage::Stop;
@@ -139,10 +139,8 @@ fn launch(options: &EndureOptions, serving: &Serving) -> Result<Launch, String> 
     ];
     Ok(Launch {
         program: options.kizuna.clone(),
-        config,
-        data_dir: options.data_dir.clone(),
+        arguments: kizuna(&config, &options.data_dir, options.common.base.address()),
         log: options.data_dir.join("endure.log"),
-        address: options.common.base.address(),
         environment: environment.map(|(name, value)| (name, value.to_owned())).to_vec(),
     })
 }
