@@ -11,6 +11,7 @@ pub mod figure;
 pub mod growth;
 pub mod http;
 pub mod identity;
+pub mod interrupt;
 pub mod keys;
 pub mod losses;
 pub mod memory;

@@ -124,9 +124,7 @@ impl Ledger {
             }
         }
     }
-}
 
-impl Ledger {
     /// As [`Self::write`], of what began at `since`.
     fn write_since<T>(&self, worker: usize, since: Instant, outcome: Result<T, Fault>) -> Option<T> {
         self.write(worker, Turn { number: 0, intended: since }, outcome)

@@ -1,10 +1,12 @@
-//! A Kizuna of the harness's own: started on one address and one folder, stopped, killed, and started again.
+//! A server of the harness's own: started, stopped, killed, and started again.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    env,
+    ffi::OsString,
     fs::{self, OpenOptions},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -14,21 +16,29 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+/// What is told of the log of a server that did not start.
+const LAST_LINES: usize = 20;
+
 /// How a server is started, each time the same.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// The command `kizuna`.
+    /// Its command, which prints `listening http ADDRESS` once it listens.
     pub program: PathBuf,
-    /// Its configuration.
-    pub config: PathBuf,
-    /// Everything that it keeps.
-    pub data_dir: PathBuf,
-    /// What its log is added to.
+    /// The command's arguments.
+    pub arguments: Vec<OsString>,
+    /// What its log is added to, in a folder that is made if it is not there.
     pub log: PathBuf,
-    /// Where it listens; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// What wins over the configuration.
+    /// What wins over the configuration. Other settings of Kizuna's in the environment of the harness are kept from it.
     pub environment: Vec<(&'static str, String)>,
+}
+
+/// Kizuna's arguments: its configuration, the folder for everything that it keeps, and where it listens; port 0 takes a free one.
+pub fn kizuna(config: &Path, data_dir: &Path, address: SocketAddr) -> Vec<OsString> {
+    let (http, metrics) = (address.to_string(), "127.0.0.1:0");
+    let mut arguments: Vec<OsString> = vec!["serve".into(), "--config".into(), config.into()];
+    arguments.extend(["--data-dir".into(), data_dir.into()]);
+    arguments.extend(["--http", &http, "--metrics", metrics].map(OsString::from));
+    arguments
 }
 
 /// A server that runs; killed when dropped.
@@ -46,7 +56,7 @@ impl Launch {
     /// Starts it, and waits until it listens: the server, and how long that took.
     ///
     /// # Errors
-    /// It cannot be run, ends, or does not listen within `patience`.
+    /// It cannot be run, ends, or does not listen within `patience`; with the end of its log.
     pub async fn start(&self, patience: Duration) -> Result<(Server, Duration), String> {
         let since = Instant::now();
         let mut child = self.command()?.spawn().map_err(|error| format!("{}: {error}", self.program.display()))?;
@@ -62,8 +72,7 @@ impl Launch {
             Err("it ended before it had started".to_owned())
         };
         let outcome = timeout(patience, listening).await.unwrap_or_else(|_| Err(format!("not in {patience:?}")));
-        let log = self.log.display();
-        let address = outcome.map_err(|why| format!("the server did not start: {why}; its log is {log}"))?;
+        let address = outcome.map_err(|why| format!("the server did not start: {why}{}", self.end_of_log()))?;
         Ok((Server { child, pid, address, _output: lines }, since.elapsed()))
     }
 
@@ -77,13 +86,25 @@ impl Launch {
         Ok(text.lines().filter(fault).count() as u64)
     }
 
+    /// Where its log is and the last lines of it, to be told after what went wrong.
+    pub fn end_of_log(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        let last: String = last.iter().map(|line| format!("\n  {line}")).collect();
+        format!("; its log is {}{last}", self.log.display())
+    }
+
     fn command(&self) -> Result<Command, String> {
         let told = |error: std::io::Error| format!("{}: {error}", self.log.display());
-        fs::create_dir_all(&self.data_dir).map_err(told)?;
+        self.log.parent().map_or(Ok(()), fs::create_dir_all).map_err(told)?;
         let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(told)?;
         let mut command = Command::new(&self.program);
-        command.arg("serve").arg("--config").arg(&self.config).arg("--data-dir").arg(&self.data_dir);
-        command.args(["--http", &self.address.to_string(), "--metrics", "127.0.0.1:0"]);
+        command.args(&self.arguments);
+        // What the caller has set for servers of its own would change what is measured.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"KIZUNA_")) {
+            command.env_remove(name);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         Ok(command)
@@ -148,10 +169,12 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let launch = Launch {
             program: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/server.sh").into(),
-            config: folder.path().join("config.toml"),
-            data_dir: folder.path().join("data"),
+            arguments: kizuna(
+                &folder.path().join("config.toml"),
+                &folder.path().join("data"),
+                SocketAddr::from(([127, 0, 0, 1], 1)),
+            ),
             log: folder.path().join("log"),
-            address: SocketAddr::from(([127, 0, 0, 1], 1)),
             environment: vec![("BEHAVIOUR", behaviour.into())],
         };
         (launch, folder)
@@ -195,6 +218,16 @@ mod tests {
         let (launch, _folder) = launch("absent");
         let why = launch.start(LONG).await.unwrap_err();
         assert!(why.starts_with("the server did not start: it ended before it had started; its log is"), "{why}");
+        assert!(why.ends_with("/log\n  x ERROR no address"), "{why}");
         assert_eq!(launch.faults_logged(), Ok(1));
+    }
+
+    #[test]
+    fn of_a_long_log_the_last_lines_are_told() {
+        let (launch, _folder) = launch("absent");
+        let lines: String = (1..=LAST_LINES + 1).map(|number| format!("line {number}\n")).collect();
+        fs::write(&launch.log, lines).unwrap();
+        let told = launch.end_of_log();
+        assert!(told.contains("/log\n  line 2\n") && told.ends_with("\n  line 21"), "{told}");
     }
 }

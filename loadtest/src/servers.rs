@@ -2,7 +2,7 @@
 
 use crate::{
     http::HttpConnection,
-    server::{self, Launch},
+    server::{self, Launch, kizuna},
     target::{Base, Target},
 };
 use bytes::Bytes;
@@ -20,8 +20,6 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a single request may take.
 const ANSWER: Duration = Duration::from_secs(10);
-/// What is shown of the log of a server that did not start.
-const LAST_LINES: usize = 5;
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
@@ -47,15 +45,13 @@ impl Server {
         let begun = Instant::now();
         let launch = Launch {
             program: program.to_owned(),
-            config: settings,
-            data_dir: data_folder(folder),
-            log: log.clone(),
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            arguments: kizuna(&settings, &data_folder(folder), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            log,
             environment: Vec::new(),
         };
-        let (process, _) = launch.start(PATIENCE).await.map_err(|why| why + &end_of(&log))?;
+        let (process, _) = launch.start(PATIENCE).await?;
         let base: Base = process.address.to_string().parse()?;
-        answers(&base).await.map_err(|why| why + &end_of(&log))?;
+        answers(&base).await.map_err(|why| why + &launch.end_of_log())?;
         Ok(Self { pid: process.pid(), process, base, started_in: begun.elapsed() })
     }
 
@@ -82,13 +78,6 @@ async fn answers(base: &Base) -> Result<(), String> {
     if status == StatusCode::OK { Ok(()) } else { Err(format!("healthcheck: http {status}")) }
 }
 
-/// The last lines of a log, each on a line of its own.
-fn end_of(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| format!("\n  {line}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +89,5 @@ mod tests {
         assert!(why.contains("ended before it had started"), "{why}");
         let why = Server::start("no-such-program".as_ref(), "", folder.path()).await.unwrap_err();
         assert!(why.starts_with("no-such-program"), "{why}");
-        fs::write(folder.path().join("log"), "1\n2\n3\n4\n5\n6\n").unwrap();
-        assert_eq!(end_of(&folder.path().join("log")), "\n  2\n  3\n  4\n  5\n  6");
     }
 }

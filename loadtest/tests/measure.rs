@@ -10,11 +10,18 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 const FLOOR: &str = env!("CARGO_BIN_EXE_floor");
 const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/kizuna");
+
+/// How long a process may take on a machine that does other things, and from one look at it to the next.
+const LONG: Duration = Duration::from_secs(120);
+const STEP: Duration = Duration::from_millis(5);
 
 /// The floor on a free port; it ends when dropped.
 struct Floor {
@@ -78,7 +85,13 @@ fn an_address_that_is_none_is_told() {
 /// A small measurement in which the floor stands in for Kizuna.
 fn measure(arguments: &[&str]) -> Output {
     let small = ["measure", "--kizuna", STAND_IN, "--seconds", "0.2", "--sockets", "20", "--logins", "20"];
-    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(small).args(arguments).env("FLOOR", FLOOR).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(small)
+        .args(arguments)
+        .env("FLOOR", FLOOR)
+        .env("KIZUNA_HTTP_PORT", "1")
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -126,25 +139,43 @@ fn what_a_server_cannot_do_is_left_out_and_told() {
 
 #[test]
 fn a_measurement_that_is_ended_early_ends_what_it_has_started() {
-    let arguments = ["measure", "--kizuna", STAND_IN, "--seconds", "60", "--rows", "paced-json"];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-    let measurement = command.args(arguments).env("FLOOR", FLOOR).stderr(Stdio::piped()).spawn().unwrap();
-    let pid = measurement.id();
     // The server, and the players.
-    let children = loop {
-        let children = children(pid);
-        if children.len() == 2 {
-            break children;
-        }
-        std::thread::yield_now();
-    };
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::TERM).unwrap();
-    let output = measurement.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).ends_with("loadtest: interrupted\n"), "{}", text(&output.stderr));
-    for child in children {
+    ends_what_it_has_started(&["measure", "--kizuna", STAND_IN, "--seconds", "60", "--rows", "paced-json"], 2);
+}
+
+#[test]
+fn an_endurance_run_that_is_ended_early_ends_its_server() {
+    let folder = TempDir::new().unwrap();
+    let server = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/server.sh");
+    let folder = folder.path().to_str().unwrap();
+    ends_what_it_has_started(&["endure", "--kizuna", server, "--data-dir", folder, "--base", "http://127.0.0.1:1"], 1);
+}
+
+/// Runs the harness until it has so many children, asks it to end, and waits until all of them have.
+fn ends_what_it_has_started(arguments: &[&str], count: usize) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(arguments).env("FLOOR", FLOOR).env("BEHAVIOUR", "right");
+    let mut harness = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = harness.id();
+    let begun = Instant::now();
+    let mut started = Vec::new();
+    while started.len() < count && begun.elapsed() < LONG && harness.try_wait().unwrap().is_none() {
+        sleep(STEP);
+        started = children(pid);
+    }
+    // If it has ended by itself, what it said is told below.
+    if harness.try_wait().unwrap().is_none() {
+        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::TERM).unwrap();
+    }
+    let output = harness.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), started.len()), (Some(2), count), "{said}");
+    assert!(said.ends_with("loadtest: interrupted\n"), "{said}");
+    let ended = Instant::now();
+    for child in started {
         while runs(child) {
-            std::thread::yield_now();
+            assert!(ended.elapsed() < LONG, "{child} still runs");
+            sleep(STEP);
         }
     }
 }
@@ -154,9 +185,9 @@ fn runs(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// The processes that a process has started and that have not ended.
+/// The processes that a process has started and that have not ended; none when it has ended itself.
 fn children(pid: u32) -> Vec<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 

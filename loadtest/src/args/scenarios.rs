@@ -287,7 +287,7 @@ pub struct EndureOptions {
     /// Seconds of the run.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1800")]
     pub duration: Duration,
-    /// Seconds from one stop of the server to the next.
+    /// Seconds that each life of the server lasts, from when it answers; the last is no shorter than half of that.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "180")]
     pub restart_every: Duration,
     /// Every third stop is a SIGKILL.
@@ -296,6 +296,9 @@ pub struct EndureOptions {
     /// Seconds that a stop may take, and a start.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "6")]
     pub stop_within: Duration,
+    /// Seconds, from when the server listens again, in which failures that a stop explains are still no faults.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2")]
+    pub aftermath: Duration,
     /// Seconds from one rotation of the provider's keys to the next: by turns published two seconds before they sign, and at once.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
     pub rotate_every: Duration,

@@ -9,11 +9,10 @@ mod picture;
 mod sockets;
 mod stored;
 
-use crate::progress::tell;
+use crate::{interrupt::Interrupt, progress::tell};
 use args::{Curve, GrowthOptions};
 use bench::Bench;
 use data::Growth;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures, or reads what was measured, and draws; false when a curve could not be measured to its end.
 ///
@@ -26,14 +25,8 @@ pub fn execute(options: &GrowthOptions) -> Result<bool, String> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
-        let stopped = |kind| signal(kind).map_err(|error| error.to_string());
-        let (mut terminated, mut interrupted) = (stopped(SignalKind::terminate())?, stopped(SignalKind::interrupt())?);
         // What is dropped with the measurement takes its processes and files with it.
-        tokio::select! {
-            outcome = measure(options) => outcome,
-            _ = terminated.recv() => Err("stopped by a signal".into()),
-            _ = interrupted.recv() => Err("stopped by a signal".into()),
-        }
+        Interrupt::listen()?.or(measure(options)).await?
     })
 }
 

@@ -6,7 +6,6 @@
 pub mod args;
 pub mod catalogue;
 pub mod document;
-pub mod interrupt;
 pub mod machine;
 pub mod numbers;
 pub mod picture;
@@ -17,9 +16,12 @@ pub mod server;
 pub mod table;
 pub mod work;
 
-use crate::{keys::SigningKey, progress};
+use crate::{
+    interrupt::{self, Interrupt},
+    keys::SigningKey,
+    progress,
+};
 use args::MeasureOptions;
-use interrupt::Interrupt;
 use machine::Conditions;
 use results::Results;
 use rounds::Rounds;

@@ -16,6 +16,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
 };
 
 /// Where it listens when nothing is said.
@@ -28,19 +29,31 @@ const SIGNED_IN: &[u8] =
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Err(why) = run().await;
-    tell(&format!("floor: {why}"));
-    ExitCode::FAILURE
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            tell(&format!("floor: {why}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-/// Serves until the process is ended.
-async fn run() -> Result<std::convert::Infallible, String> {
+/// Serves until the process is asked to end (SIGTERM).
+async fn run() -> Result<(), String> {
     let address = std::env::args().nth(1).unwrap_or_else(|| ADDRESS.to_owned());
     let address: SocketAddr = address.parse().map_err(|_| format!("{address}: expected ADDRESS:PORT"))?;
     raise_open_files();
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let listener = TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))?;
     let bound = listener.local_addr().map_err(|error| error.to_string())?;
     print(&format!("listening http {bound}\n"));
+    tokio::select! {
+        outcome = accept(listener) => outcome,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn accept(listener: TcpListener) -> Result<(), String> {
     let rooms = Arc::new(Rooms::default());
     loop {
         let (stream, _) = listener.accept().await.map_err(|error| error.to_string())?;

@@ -44,8 +44,8 @@ pub(super) async fn run(
     loop {
         world.start_up.record(0, started_in);
         let since = Instant::now();
-        let until = next_stop(world, lives.len() + 1);
-        let over = until.unwrap_or(world.end);
+        let until = next_stop(since, world.options.restart_every, world.end);
+        let over = until.unwrap_or_else(|| world.end.max(since + world.options.restart_every / 2));
         let watch = Watch::start(&server, over)?;
         undisturbed(&mut server, sleep_until(over)).await?;
         if until.is_some() {
@@ -75,12 +75,10 @@ pub(super) async fn run(
     }
 }
 
-/// When life `number`, from 1, is to be stopped; `None` when that is the end of the run. The last life is no shorter than half of the
-/// others.
-fn next_stop(world: &World, number: usize) -> Option<Instant> {
-    let every = world.options.restart_every;
-    let stop = world.epoch + every.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
-    (stop + every / 2 <= world.end).then_some(stop)
+/// When a life that began at `since` is to be stopped; `None` when too little of the run would be left for another, half of a life.
+fn next_stop(since: Instant, every: Duration, end: Instant) -> Option<Instant> {
+    let stop = since + every;
+    (stop + every / 2 <= end).then_some(stop)
 }
 
 fn next_way(world: &World, number: usize, last: bool) -> Stop {
@@ -138,5 +136,22 @@ impl Life {
         if let Some(resident) = self.resident {
             self.phase.counts.insert("resident KiB, mean of the second half".to_owned(), resident / 1024);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_counts_from_its_own_beginning_however_long_the_start_took() {
+        let (epoch, every) = (Instant::now(), Duration::from_secs(4));
+        let end = epoch + Duration::from_secs(14);
+        for late in [0, 4, 8] {
+            let since = epoch + Duration::from_secs(late);
+            assert_eq!(next_stop(since, every, end), Some(since + every), "{late}");
+        }
+        assert_eq!(next_stop(epoch + Duration::from_secs(9), every, end), None, "a second would be left");
+        assert_eq!(next_stop(epoch + Duration::from_secs(15), every, end), None, "the run is over");
     }
 }

@@ -19,10 +19,11 @@ use crate::{
         args::Told,
         provider::{Provider, Serving, trust},
     },
+    interrupt::Interrupt,
     pacing::Pace,
     process::Per,
     report::{Delivery, Phase},
-    server::Launch,
+    server::{Launch, kizuna},
 };
 use lives::Life;
 use outage::Stop;
@@ -57,11 +58,8 @@ const MARGIN: Duration = Duration::from_secs(1_800);
 /// # Errors
 /// The server cannot be started, ends by itself, or does not stop or start as it should; the provider cannot be had.
 pub async fn run(run: &Run, options: &EndureOptions) -> Result<Vec<Phase>, String> {
-    // Leaving this function ends the server.
-    tokio::select! {
-        phases = endure(run, options) => phases,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-    }
+    // What is dropped with the run takes the server with it.
+    Interrupt::listen()?.or(endure(run, options)).await?
 }
 
 /// How many players there are.
@@ -141,10 +139,8 @@ fn launch(options: &EndureOptions, serving: &Serving) -> Result<Launch, String> 
     ];
     Ok(Launch {
         program: options.kizuna.clone(),
-        config,
-        data_dir: options.data_dir.clone(),
+        arguments: kizuna(&config, &options.data_dir, options.common.base.address()),
         log: options.data_dir.join("endure.log"),
-        address: options.common.base.address(),
         environment: environment.map(|(name, value)| (name, value.to_owned())).to_vec(),
     })
 }

@@ -5,9 +5,6 @@ use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long after a start a failure may still be of the time before it: a request in work, a connection that the system had taken.
-pub(super) const AFTERMATH: Duration = Duration::from_secs(2);
-
 /// How a life of the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -88,13 +85,20 @@ struct Outage {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outages {
+    /// How long after a start a failure may still be of the time before it: a request in work, a connection that the system had taken.
+    aftermath: Duration,
     /// In order; held to add one or to look.
     list: Mutex<Vec<Outage>>,
 }
 
 impl Outages {
+    /// None yet.
+    pub(super) fn new(aftermath: Duration) -> Self {
+        Self { aftermath, list: Mutex::default() }
+    }
+
     /// The server is told to stop, now.
     pub(super) fn begin(&self, stop: Stop) {
         self.list.lock().push(Outage { stop, to: None });
@@ -109,9 +113,9 @@ impl Outages {
 
     /// Why a failure of `step` that is noticed now is none; `None` when it is one.
     pub(super) fn explain(&self, step: &str, fault: &Fault) -> Option<&'static str> {
-        let stop = self.now()?;
+        let stops = self.felt();
         let fits = |named: &&Named| {
-            named.stops.contains(&stop)
+            named.stops.iter().any(|stop| stops.contains(stop))
                 && named.steps.contains(&step)
                 && named.failures.iter().any(|failure| fault.0.starts_with(failure))
         };
@@ -120,7 +124,7 @@ impl Outages {
 
     /// Whether the server was away at any time since `since`.
     pub(super) fn met_since(&self, since: Instant) -> bool {
-        self.list.lock().last().is_some_and(|outage| outage.to.is_none_or(|to| since <= to + AFTERMATH))
+        self.list.lock().last().is_some_and(|outage| self.reaches(outage, since))
     }
 
     /// How often it was killed so far.
@@ -128,10 +132,15 @@ impl Outages {
         self.list.lock().iter().filter(|outage| outage.stop == Stop::Killed).count()
     }
 
-    fn now(&self) -> Option<Stop> {
+    /// How the outages came about that failures may be of now: the latest, and on a slow machine some before it.
+    fn felt(&self) -> Vec<Stop> {
+        let now = Instant::now();
         let list = self.list.lock();
-        let last = list.last()?;
-        last.to.is_none_or(|to| Instant::now() <= to + AFTERMATH).then_some(last.stop)
+        list.iter().rev().take_while(|outage| self.reaches(outage, now)).map(|outage| outage.stop).collect()
+    }
+
+    fn reaches(&self, outage: &Outage, moment: Instant) -> bool {
+        outage.to.is_none_or(|to| moment <= to + self.aftermath)
     }
 }
 
@@ -139,13 +148,15 @@ impl Outages {
 mod tests {
     use super::*;
 
+    const AFTERMATH: Duration = Duration::from_secs(2);
+
     fn explained(outages: &Outages, step: &str, fault: &str) -> bool {
         outages.explain(step, &Fault::new(fault)).is_some()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_explained_while_the_server_is_away_and_for_a_moment_after() {
-        let outages = Outages::default();
+        let outages = Outages::new(AFTERMATH);
         let refused = |outages: &Outages| explained(outages, "login", "connect: connection refused");
         assert!(!refused(&outages), "it has not been away");
         outages.begin(Stop::Asked);
@@ -162,20 +173,33 @@ mod tests {
 
     #[test]
     fn who_is_asked_to_stop_says_goodbye_and_who_is_killed_does_not() {
-        let outages = Outages::default();
+        let outages = Outages::new(AFTERMATH);
         outages.begin(Stop::Asked);
         assert!(explained(&outages, "play", "closed by the server: 1001 server restarting"));
         assert!(!explained(&outages, "play", "socket: connection reset"));
         assert!(!explained(&outages, "login", "answer broke off"));
+        let outages = Outages::new(AFTERMATH);
         outages.begin(Stop::Killed);
         assert!(explained(&outages, "play", "socket: connection reset"));
         assert!(!explained(&outages, "play", "closed by the server: 1001 server restarting"));
         assert_eq!(outages.kills(), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_may_be_of_any_outage_that_is_still_felt() {
+        let outages = Outages::new(AFTERMATH);
+        outages.begin(Stop::Killed);
+        outages.end();
+        outages.begin(Stop::Asked);
+        assert!(explained(&outages, "play", "socket: connection reset"), "of the kill before");
+        tokio::time::sleep(AFTERMATH + Duration::from_millis(1)).await;
+        assert!(!explained(&outages, "play", "socket: connection reset"), "the kill is too long ago");
+        assert!(explained(&outages, "play", "closed by the server: 1001 server restarting"));
+    }
+
     #[test]
     fn other_failures_are_never_explained() {
-        let outages = Outages::default();
+        let outages = Outages::new(AFTERMATH);
         outages.begin(Stop::Killed);
         for (step, fault) in [
             ("login", "http 401 Auth token invalid"),

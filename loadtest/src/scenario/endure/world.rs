@@ -63,7 +63,7 @@ impl World {
             run: run.clone(),
             options: options.clone(),
             provider,
-            outages: Outages::default(),
+            outages: Outages::new(options.aftermath),
             book: Book::default(),
             epoch,
             end: epoch + options.duration,

@@ -1,12 +1,12 @@
-//! The wish to end a measurement early: SIGINT or SIGTERM. Whoever waits for long waits for that, too, so that what was started is
-//! ended in order.
+//! The wish to end a run early: SIGINT or SIGTERM. Whoever starts servers waits for that, too, so that what was started ends with
+//! the run.
 
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-/// Whether the measurement is to end. Clones are of the same wish.
+/// Whether the run is to end. Clones are of the same wish.
 #[derive(Clone, Debug)]
 pub struct Interrupt(watch::Receiver<bool>);
 
@@ -35,7 +35,7 @@ impl Interrupt {
     /// What `work` comes to.
     ///
     /// # Errors
-    /// The measurement is to end; `work` is dropped.
+    /// The run is to end; `work` is dropped.
     pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, String> {
         let mut wished = self.0.clone();
         tokio::select! {
