@@ -227,7 +227,7 @@ fn root() -> &'static Path {
 }
 
 fn everything() -> Vec<Source> {
-    let folders = ["src", "protocol", "loadtest", "tests", "examples", "fuzz/src", "fuzz/fuzz_targets"];
+    let folders = ["src", "protocol", "loadtest", "tests", "examples", "benches", "fuzz/src", "fuzz/fuzz_targets"];
     folders.iter().map(Path::new).flat_map(sources).collect()
 }
 

@@ -35,7 +35,7 @@ pub struct MeasureOptions {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub accounts: u64,
     /// Folder to keep that store in, so that it need not be filled again by the next measurement.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "against")]
     pub keep: Option<PathBuf>,
     /// File to write all rounds' figures to, as JSON.
     #[arg(long, value_name = "FILE")]
