@@ -80,7 +80,7 @@ mod tests {
                 "10.8 µs",
                 "4.70 KiB",
                 "8.90 KiB",
-                "27 to 36 KiB"
+                "27 to 36 KB"
             ]
         );
         assert!(draw(&results).unwrap().contains("14.3 µs"));

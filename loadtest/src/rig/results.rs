@@ -144,11 +144,11 @@ pub(super) mod tests {
 
     #[test]
     fn ratios_are_of_the_same_round() {
-        let rounds: [&[_]; 2] = [&[Some(12.0), None, Some(30.0)], &[Some(10.0), Some(1.0), Some(20.0)]];
+        let rounds: [&[_]; 2] = [&[Some(12.0), Some(27.0), Some(30.0)], &[Some(10.0), Some(20.0), Some(20.0)]];
         let results = example("paced-json", &rounds, &["Kizuna", "floor"]);
         let values = &results.rows[0].figures[0];
         assert_eq!(values.ratio(0, 1), Some(Summary { median: 1.35, low: 1.2, high: 1.5 }));
-        assert_eq!(values.of(0).map(|ours| ours.median), Some(21.0));
+        assert_eq!(values.of(0).map(|ours| ours.median), Some(27.0));
         assert_eq!(values.reaches(Bar::FloorTimes(1.3), None), Some(false));
         assert_eq!(values.reaches(Bar::FloorTimes(1.4), None), Some(true));
         assert_eq!(values.reaches(Bar::NakamaTimes(2.0), Some(10.0)), Some(true));
@@ -159,5 +159,14 @@ pub(super) mod tests {
     fn what_was_not_measured_is_not_judged() {
         let results = example("paced-json", &[&[None], &[Some(1.0)]], &["Kizuna", "floor"]);
         assert_eq!(results.rows[0].figures[0].reaches(Bar::FloorTimes(1.3), None), None);
+    }
+
+    #[test]
+    fn a_round_that_is_missing_leaves_no_verdict() {
+        let rounds: [&[_]; 2] = [&[Some(1.0), Some(1.0)], &[Some(1.0), None]];
+        let results = example("paced-json", &rounds, &["Kizuna", "floor"]);
+        let values = &results.rows[0].figures[0];
+        assert_eq!(values.reaches(Bar::AtMost(2.0), None), Some(true));
+        assert_eq!(values.reaches(Bar::FloorTimes(2.0), None), None);
     }
 }

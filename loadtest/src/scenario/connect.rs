@@ -29,6 +29,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// How long memory is given to settle after the last socket.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How long it is given before the first, at most: an allocator keeps what is free for ten seconds or so.
+const LONGEST_SETTLE: Duration = Duration::from_secs(12);
 /// How long a server may take to answer a goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -39,7 +41,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub async fn run(run: &Run, options: &ConnectOptions) -> Result<Vec<Phase>, String> {
     let tokens = run.sessions(options.count).await?;
     // What signing in took is to be given back before it is read what sockets take.
-    tokio::time::sleep(options.hold.max(SETTLE)).await;
+    tokio::time::sleep(options.hold.clamp(SETTLE, LONGEST_SETTLE)).await;
     let faults = Arc::new(Faults::default());
     let ledger = Ledger::new("connect", &faults);
     let idle = Idle::default();
