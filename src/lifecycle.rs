@@ -4,8 +4,11 @@
 #[cfg(target_os = "linux")]
 use rustix::process::{getpriority_process, setpriority_process};
 use std::{future::Future, io, time::Duration};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::{net::TcpStream, runtime::Handle};
+use tokio::{
+    net::TcpStream,
+    runtime::Handle,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The server's life: who runs, and whether it is time to go. Clones share one life.

@@ -143,12 +143,14 @@ fn nice_values(pid: u32) -> Vec<(String, i32)> {
 #[cfg(target_os = "linux")]
 fn all_threads_but_those_of_sockets_yield() {
     let data = tempfile::tempdir().expect("a folder");
-    for nice in [0, 5] {
-        let asked = nice.to_string();
-        let server = Process::start(data.path(), &[PLAIN, &[("KIZUNA_SOCKET_REQUEST_NICE", &asked)]].concat());
+    for (nice, sockets) in [(0, 1), (5, 3)] {
+        let asked = (nice.to_string(), sockets.to_string());
+        let settings = [("KIZUNA_SOCKET_REQUEST_NICE", asked.0.as_str()), ("KIZUNA_SOCKET_THREADS", asked.1.as_str())];
+        let server = Process::start(data.path(), &[PLAIN, &settings].concat());
         let threads = nice_values(server.child.id());
         let of =
             |name: &str| threads.iter().filter(|(thread, _)| thread == name).map(|(_, nice)| *nice).collect::<Vec<_>>();
+        assert_eq!(of("sockets").len(), sockets, "{threads:?}");
         let own = *of("sockets").first().expect("threads of sockets");
         assert!(of("sockets").iter().all(|value| *value == own), "{threads:?}");
         for name in ["requests", "store-writer", "audit"] {

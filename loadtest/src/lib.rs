@@ -25,10 +25,10 @@ pub mod report;
 pub mod rig;
 pub mod scenario;
 pub mod server;
-pub mod servers;
 pub mod stats;
 pub mod target;
 pub mod tokens;
+pub mod trial;
 
 use args::{Arguments, Command, Common, CompareOptions, KeysOptions};
 use report::{Phase, Report};

@@ -1,6 +1,6 @@
 //! The figures of a run: as a table, as JSON, and beside those of another run.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 /// All figures of one run.
@@ -145,8 +145,7 @@ impl Report {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, file: &Path) -> Result<(), String> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        fs::write(file, text + "\n").map_err(|error| format!("{}: {error}", file.display()))
+        write_json(file, self)
     }
 
     /// Reads what [`Report::write`] wrote.
@@ -154,9 +153,26 @@ impl Report {
     /// # Errors
     /// The file cannot be read, or holds something else.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))
+        read_json(file)
     }
+}
+
+/// Writes figures as JSON.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_json(file: &Path, figures: &impl Serialize) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(figures).map_err(|error| error.to_string())?;
+    fs::write(file, text + "\n").map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Reads what [`write_json`] wrote.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T, String> {
+    let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 impl fmt::Display for Report {

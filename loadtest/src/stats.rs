@@ -92,6 +92,36 @@ impl Meter {
     }
 }
 
+/// A median with the lowest and the highest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Half of the values are no higher; of an even number, the mean of the two in the middle.
+    pub median: f64,
+    /// The lowest.
+    pub low: f64,
+    /// The highest.
+    pub high: f64,
+}
+
+impl Summary {
+    /// Of these; `None` when there are none.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<_> = values.collect();
+        sorted.sort_by(f64::total_cmp);
+        let (low, high) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median =
+            if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
+        Some(Self { median, low, high })
+    }
+
+    /// The same relative to `value`.
+    #[must_use]
+    pub fn relative_to(self, value: f64) -> Self {
+        Self { median: self.median / value, low: self.low / value, high: self.high / value }
+    }
+}
+
 /// Why an operation failed: a short text that is the same for all failures of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub String);

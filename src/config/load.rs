@@ -431,6 +431,10 @@ mod tests {
         assert_eq!(error.to_string(), "password.bcrypt_cost: allowed is 10 to 15");
         let error = from("[socket]\nport = \"x\"\n", &[]).expect_err("no number");
         assert_eq!(error.path, "socket.port");
+        let error = from("[socket]\nrequest_nice = 20\n", &[]).expect_err("more than the system has");
+        assert_eq!(error.to_string(), "socket.request_nice: allowed is 0 to 19");
+        let error = from("[socket]\nthreads = 1025\n", &[]).expect_err("too many");
+        assert_eq!(error.to_string(), "socket.threads: allowed is 0 to 1024");
     }
 
     #[test]

@@ -120,7 +120,8 @@ pub(crate) fn leave(services: &Services, session: &Arc<Session>, cid: String, re
     Delivery::answer(cid, None).to(session);
 }
 
-/// `match_data_send`: to the other members, or to those listed. Never answered, but for a malformed id.
+/// `match_data_send`: to the other members, or to those listed. Never answered, but for a malformed id. Public for its count of
+/// instructions (benches/instructions).
 pub fn send(services: &Services, session: &Arc<Session>, request: MatchDataSend) {
     let Ok(id) = request.match_id.parse::<MatchId>() else {
         // Without the cid, as Nakama answers: SDKs complete match data on their own.

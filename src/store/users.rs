@@ -484,6 +484,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_kept_statement_is_not_planned_anew_for_another_account() {
+        let fresh = Fresh::new();
+        for name in ["custom-1", "custom-2", "custom-3"] {
+            let id = fresh.user(custom(name)).await;
+            fresh.store.account(id).unwrap().unwrap();
+        }
+        let planned_anew = |conn: &Connection| {
+            Ok(conn.prepare_cached(ACCOUNT_BY_ID)?.get_status(rusqlite::StatementStatus::RePrepare))
+        };
+        assert_eq!(fresh.store.db.read(planned_anew).unwrap(), 0);
+    }
+
+    #[tokio::test]
     async fn a_new_account_is_as_nakama_makes_it() {
         let fresh = Fresh::new();
         let id = fresh.user(custom("custom-1")).await;

@@ -1,31 +1,21 @@
-//! Where curves are measured: servers in scratch folders, and scenarios against them as processes of their own, whose memory and
-//! processor time do not mix with what was run before.
+//! Where curves are measured: servers in scratch folders, and scenarios against them.
 
 use crate::{
     report::{Phase, ProcessUse, Report},
-    servers::Server,
     target::raise_open_files,
+    trial::{self, CONFIGURATION, Place, Program, Server, executable},
 };
 use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
 };
 use tempfile::TempDir;
-use tokio::{process::Command, time::timeout};
 
-/// How long one scenario may take.
-const PATIENCE: Duration = Duration::from_secs(1_800);
-/// Servers without the development provider, whose players sign in by plain ids; sessions outlast what is measured.
-const CONFIG: &str = "[dev_provider]\nenabled = false\n[session]\ntoken_expiry_sec = 3600\n";
-
-/// The programs, and a place for their files.
+/// The server that is measured, and a place for its files.
 #[derive(Debug)]
 pub(super) struct Bench {
-    kizuna: PathBuf,
-    harness: PathBuf,
+    kizuna: Program,
     scratch: TempDir,
     /// Open files that a process may have.
     open_files: u64,
@@ -34,13 +24,9 @@ pub(super) struct Bench {
 impl Bench {
     /// `kizuna` is the server; without it the one beside this program.
     pub(super) fn new(kizuna: Option<&Path>) -> Result<Self, String> {
-        let harness = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-        let kizuna = kizuna.map_or_else(|| harness.with_file_name("kizuna"), Path::to_owned);
-        if !kizuna.is_file() {
-            return Err(format!("{}: no such server; name one with --kizuna", kizuna.display()));
-        }
+        let kizuna = Program::Kizuna(executable(kizuna, "kizuna")?);
         let scratch = TempDir::with_prefix("kizuna-growth-").map_err(|error| format!("a scratch folder: {error}"))?;
-        Ok(Self { kizuna, harness, scratch, open_files: raise_open_files() })
+        Ok(Self { kizuna, scratch, open_files: raise_open_files() })
     }
 
     /// Refuses sizes that the limit on open files does not allow.
@@ -67,9 +53,14 @@ impl Bench {
         self.scratch.path().join(name)
     }
 
-    /// A server on what lies in `folder`.
+    /// A server on what lies in `folder`, which answers.
     pub(super) async fn server(&self, folder: &Path) -> Result<Server, String> {
-        Server::start(&self.kizuna, CONFIG, folder).await
+        let config = folder.join("config.toml");
+        fs::write(&config, CONFIGURATION).map_err(|error| format!("{}: {error}", config.display()))?;
+        let place = Place { config: &config, data: &data_folder(folder), scratch: folder };
+        let server = Server::start(&self.kizuna, &place).await?;
+        server.answers().await?;
+        Ok(server)
     }
 
     /// Runs `line`, which names a scenario and its options, against a server.
@@ -82,27 +73,17 @@ impl Bench {
 
     /// The same with further arguments, which may hold spaces.
     pub(super) async fn run_with(&self, server: &Server, line: &str, more: &[OsString]) -> Result<Report, String> {
-        let out = self.file("report.json");
-        let child = Command::new(&self.harness)
-            .args(line.split(' '))
-            .args(more)
-            .args(["--quiet", "--base", &server.base.to_string(), "--pid", &server.pid.to_string(), "--out"])
-            .arg(&out)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("{}: {error}", self.harness.display()))?;
-        let ended = timeout(PATIENCE, child.wait_with_output()).await;
-        let output =
-            ended.map_err(|_| format!("{line}: took too long"))?.map_err(|error| format!("{line}: {error}"))?;
-        match output.status.code() {
-            Some(0) => Report::read(&out),
-            Some(1) => Err(format!("{line}: not clean\n{}", Report::read(&out)?)),
-            _ => Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr).trim())),
-        }
+        let mut scenario = server.scenario(line)?;
+        scenario.args(more);
+        let report = trial::report(scenario, server.pid, &self.file("report.json")).await;
+        let report = report.map_err(|why| format!("{line}: {why}"))?;
+        if report.is_clean() { Ok(report) } else { Err(format!("{line}: not clean\n{report}")) }
     }
+}
+
+/// Where a server that was started in `folder` keeps its data.
+pub(super) fn data_folder(folder: &Path) -> PathBuf {
+    folder.join("data")
 }
 
 /// The phase of that name.
@@ -124,12 +105,6 @@ pub(super) fn microseconds_each(phase: &Phase) -> Result<f64, String> {
 mod tests {
     use super::*;
     use crate::report::tests::example;
-
-    #[test]
-    fn a_server_that_is_not_there_is_named() {
-        let why = Bench::new(Some(Path::new("no/such/kizuna"))).unwrap_err();
-        assert!(why.starts_with("no/such/kizuna: no such server"), "{why}");
-    }
 
     #[test]
     fn more_sockets_than_may_be_open_are_refused_before_anything_is_started() {

@@ -1,9 +1,14 @@
 //! What was measured, as it is saved.
 
 use super::args::{Curve, GrowthOptions};
-use crate::{figure::Point, tokens::unix_seconds};
+use crate::{
+    figure::Point,
+    report::{read_json, write_json},
+    stats::Summary,
+    tokens::unix_seconds,
+};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 /// All figures of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,8 +81,7 @@ impl Growth {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, file: &Path) -> Result<(), String> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        fs::write(file, text + "\n").map_err(|error| format!("{}: {error}", file.display()))
+        write_json(file, self)
     }
 
     /// Reads what [`Growth::write`] wrote.
@@ -85,8 +89,7 @@ impl Growth {
     /// # Errors
     /// The file cannot be read, or holds something else.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let text = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", file.display()))
+        read_json(file)
     }
 }
 
@@ -94,15 +97,8 @@ impl Measured {
     /// The median of a quantity's rounds, with the lowest and the highest; `None` when there are none.
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
     pub fn point(&self, quantity: Quantity) -> Option<Point> {
-        let mut values = self.figures.get(&quantity)?.clone();
-        values.sort_by(f64::total_cmp);
-        let (low, high) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len().is_multiple_of(2) {
-            f64::midpoint(values[middle - 1], values[middle])
-        } else {
-            values[middle]
-        };
+        let values = self.figures.get(&quantity)?;
+        let Summary { median, low, high } = Summary::of(values.iter().copied())?;
         let spread = (values.len() > 1).then_some((low, high));
         Some(Point { x: self.size as f64, y: median, spread })
     }
@@ -145,7 +141,7 @@ pub(super) mod tests {
         let file = folder.path().join("growth.json");
         example().write(&file).unwrap();
         assert_eq!(Growth::read(&file).unwrap(), example());
-        fs::write(&file, "[]").unwrap();
+        std::fs::write(&file, "[]").unwrap();
         assert!(Growth::read(&file).unwrap_err().contains("growth.json"));
     }
 }

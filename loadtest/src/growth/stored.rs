@@ -2,22 +2,18 @@
 
 use super::{
     args::{Curve, GrowthOptions, sizes},
-    bench::{Bench, microseconds_each, phase},
+    bench::{Bench, data_folder, microseconds_each, phase},
     data::{Growth, Quantity},
     say,
 };
-use crate::{
-    process::Processes,
-    report::Phase,
-    scenario::noise,
-    servers::{Server, data_folder},
-};
+use crate::{process::Processes, report::Phase, scenario::noise, trial::Server};
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 const SIZES: &[u64] = &[1_000, 10_000, 100_000, 1_000_000];
@@ -63,8 +59,9 @@ async fn fill(bench: &Bench, store: &Path, from: u64, to: u64) -> Result<(), Str
 async fn round_at(bench: &Bench, growth: &mut Growth, folder: &Path, size: u64) -> Result<String, String> {
     let mut add = |series, quantity, value| growth.add(Curve::Stored, series, size, quantity, value);
     add("data folder", Quantity::Mib, mib(bytes_in(&data_folder(folder))?));
+    let begun = Instant::now();
     let server = bench.server(folder).await?;
-    let start = server.started_in.as_secs_f64() * 1e3;
+    let start = begun.elapsed().as_secs_f64() * 1e3;
     add("start", Quantity::StartMilliseconds, start);
     tokio::time::sleep(SETTLE).await;
     let resident = Processes::open(&[server.pid])?.snapshot().first().map_or(0, |server| server.resident);

@@ -12,7 +12,6 @@ pub mod picture;
 pub mod results;
 pub mod rounds;
 pub mod row;
-pub mod server;
 pub mod table;
 pub mod work;
 
@@ -20,17 +19,15 @@ use crate::{
     interrupt::{self, Interrupt},
     keys::SigningKey,
     progress,
+    report::write_json,
+    trial::{CONFIGURATION, Program, executable},
 };
 use args::MeasureOptions;
 use machine::Conditions;
 use results::Results;
 use rounds::Rounds;
 use row::Row;
-use server::Program;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 use work::{Scale, Subject};
 
 /// Measures, prints the tables, and writes what is to be written; false when something was not clean. A bar that is not met is not a
@@ -55,7 +52,7 @@ pub fn execute(options: &MeasureOptions) -> Result<bool, String> {
     let table = if options.against.is_some() { table::compared(&results) } else { table::judged(&results) };
     progress::print(&table);
     if let Some(file) = &options.out {
-        write(file, &serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?)?;
+        write_json(file, &results)?;
     }
     outcome?;
     if let Some(file) = &options.write {
@@ -97,12 +94,6 @@ fn subjects(options: &MeasureOptions) -> Result<[Subject; 2], String> {
     }
 }
 
-fn executable(given: Option<&Path>, name: &str) -> Result<PathBuf, String> {
-    let beside = || std::env::current_exe().map(|own| own.with_file_name(name)).map_err(|error| error.to_string());
-    let path = given.map_or_else(beside, |path| Ok(path.to_owned()))?;
-    if path.is_file() { Ok(path) } else { Err(format!("{}: no such program; --{name} names another", path.display())) }
-}
-
 /// Writes the keys and the configuration that all of Kizuna's runs share.
 fn scale(options: &MeasureOptions, scratch: &Path) -> Result<Scale, String> {
     let (key, jwks) = SigningKey::generate()?.write(&scratch.join("keys"))?;
@@ -121,9 +112,6 @@ fn scale(options: &MeasureOptions, scratch: &Path) -> Result<Scale, String> {
         stores: options.keep.clone().unwrap_or_else(|| scratch.join("stores")),
     })
 }
-
-/// The shipped configuration but for sessions that outlast any row, and no development provider.
-const CONFIGURATION: &str = "[dev_provider]\nenabled = false\n[session]\ntoken_expiry_sec = 3600\n";
 
 /// Trust in tokens that the harness signs with the key of this set.
 fn trust(jwks: &Path) -> String {

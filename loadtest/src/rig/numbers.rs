@@ -1,9 +1,7 @@
 //! Figures as a reader sees them.
 
-use super::{
-    results::Summary,
-    row::{Bar, Unit},
-};
+use super::row::{Bar, Unit};
+use crate::stats::Summary;
 
 /// What stands for a figure that is not there.
 pub const NOTHING: &str = "–";

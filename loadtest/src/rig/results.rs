@@ -4,7 +4,7 @@ use super::{
     machine::Conditions,
     row::{Bar, Row, Unit},
 };
-use crate::report::Report;
+use crate::{report::Report, stats::Summary};
 use serde::Serialize;
 
 /// All figures of a measurement.
@@ -41,17 +41,6 @@ pub struct Values {
     pub unit: Unit,
     /// By subject and round; `None` where there was no report or nothing of the kind in it.
     pub by_subject: Vec<Vec<Option<f64>>>,
-}
-
-/// A median with the lowest and the highest.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
-    /// Half of the values are no higher; of an even number, the mean of the two in the middle.
-    pub median: f64,
-    /// The lowest.
-    pub low: f64,
-    /// The highest.
-    pub high: f64,
 }
 
 impl Measured {
@@ -97,24 +86,6 @@ impl Values {
             Bar::FloorTimes(most) => self.ratio(0, 1).map(|ratio| ratio.median <= most),
             Bar::NakamaTimes(least) => self.of(0).zip(nakama).map(|(ours, nakama)| ours.median >= least * nakama),
         }
-    }
-}
-
-impl Summary {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<_> = values.collect();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median =
-            if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
-        Some(Self { median, low, high })
-    }
-
-    /// The same relative to `value`.
-    #[must_use]
-    pub fn relative_to(self, value: f64) -> Self {
-        Self { median: self.median / value, low: self.low / value, high: self.high / value }
     }
 }
 

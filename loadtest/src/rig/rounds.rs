@@ -4,10 +4,9 @@ use super::{
     interrupt::Interrupt,
     results::Measured,
     row::Row,
-    server::Program,
     work::{self, Failure, Scale, Subject},
 };
-use crate::progress;
+use crate::{progress, trial::Program};
 use tokio::time::Instant;
 
 /// What all rounds share.

@@ -1,21 +1,12 @@
 //! Doing a row's work against one server.
 
-use super::{
-    interrupt::Interrupt,
-    machine::PROMPTLY,
-    row::Work,
-    server::{Place, Program, Server},
-};
+use super::{interrupt::Interrupt, machine::PROMPTLY, row::Work};
 use crate::{
-    http::HttpConnection,
     report::{Phase, Report},
     stats::Meter,
-    target::Target,
     tokens::unix_seconds,
+    trial::{self, LONGEST_SCENARIO, Place, Program, Server},
 };
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Request, StatusCode, header};
 use std::{
     collections::BTreeMap,
     fs,
@@ -28,15 +19,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// How long a scenario may take: the longest fills a store.
-const SCENARIO: Duration = Duration::from_secs(1_800);
 /// How long all sockets may take to open before a stop.
 const OPENING: Duration = Duration::from_secs(300);
 /// How often it is looked whether they have, and for how long they then rest.
 const LOOK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(1);
-/// How long one request may take.
-const REQUEST: Duration = Duration::from_secs(10);
 /// The longest warm-up.
 const LONGEST_WARMUP: f64 = 1.0;
 /// The longest hold, at whose end memory is read: longer than the allocator keeps what is free (10 s).
@@ -124,7 +111,8 @@ struct Stage<'a> {
 impl Stage<'_> {
     async fn server(&self, config: &Path, data: &Path) -> Result<Server, Failure> {
         let place = Place { config, data, scratch: self.scratch };
-        Server::start(&self.subject.program, &place, self.interrupt).await.map_err(Failure::End)
+        let started = self.interrupt.or(Server::start(&self.subject.program, &place)).await;
+        started.and_then(|server| server).map_err(Failure::End)
     }
 
     async fn scenario(&self, line: &str, promptly: bool) -> Result<Report, Failure> {
@@ -139,15 +127,12 @@ impl Stage<'_> {
     /// Runs a scenario in a process of its own, whose processor time is not the rig's.
     async fn harness(&self, line: &str, server: &Server, promptly: bool) -> Result<Report, Failure> {
         let out = self.scratch.join("report.json");
-        let mut command = harness(line, server, promptly).map_err(Failure::End)?;
-        command.arg("--out").arg(&out).arg("--pid").arg(server.pid.to_string());
-        let ended = self.interrupt.or(timeout(SCENARIO, command.output())).await.map_err(Failure::End)?;
-        let ended = ended.map_err(|_| Failure::Fault("took too long".to_owned()))?;
-        let ended = ended.map_err(|error| Failure::End(error.to_string()))?;
-        match ended.status.code() {
-            Some(0 | 1) => clean(Report::read(&out).map_err(Failure::Fault)?),
-            _ => Err(Failure::Fault(String::from_utf8_lossy(&ended.stderr).trim().to_owned())),
+        let mut command = server.scenario(line).map_err(Failure::End)?;
+        if promptly {
+            command = before_everything_else(&command);
         }
+        let report = self.interrupt.or(trial::report(command, server.pid, &out)).await.map_err(Failure::End)?;
+        clean(report.map_err(Failure::Fault)?)
     }
 
     async fn start(&self) -> Result<Report, Failure> {
@@ -155,7 +140,7 @@ impl Stage<'_> {
         self.fill(&store).await?;
         let begun = Instant::now();
         let server = self.server(&self.scale.plain, &store.join("data")).await?;
-        let answered = self.interrupt.or(answers(&server)).await;
+        let answered = self.interrupt.or(server.answers()).await;
         let took = begun.elapsed();
         let stopped = server.stop().await.map_err(Failure::Fault);
         answered.map_err(Failure::End)?.map_err(Failure::Fault)?;
@@ -186,8 +171,8 @@ impl Stage<'_> {
 
     async fn stop(&self) -> Result<Report, Failure> {
         let server = self.server(&self.scale.plain, &self.scratch.join("data")).await?;
-        let line = format!("connect --count {} --hold {}", self.scale.sockets, SCENARIO.as_secs());
-        let mut command = harness(&line, &server, false).map_err(Failure::End)?;
+        let line = format!("connect --count {} --hold {}", self.scale.sockets, LONGEST_SCENARIO.as_secs());
+        let mut command = server.scenario(&line).map_err(Failure::End)?;
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let before = open_files(server.pid);
         // Killed when dropped, after the server has ended.
@@ -206,31 +191,12 @@ impl Stage<'_> {
     }
 }
 
-/// A scenario of this very program against `server`; killed when dropped.
-fn harness(line: &str, server: &Server, promptly: bool) -> Result<Command, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = match promptly {
-        true => Command::new(PROMPTLY[0]),
-        false => Command::new(&program),
-    };
-    if promptly {
-        command.args(&PROMPTLY[1..]).arg(program);
-    }
-    command.args(line.split(' ')).arg("--quiet").arg("--base").arg(format!("http://{}", server.address));
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    Ok(command)
-}
-
-/// Waits for the answer to a health check.
-async fn answers(server: &Server) -> Result<(), String> {
-    let target = Target::new(server.address.parse()?, REQUEST, 0);
-    let request = Request::get("/healthcheck").header(header::HOST, &server.address).body(Full::new(Bytes::new()));
-    let request = request.map_err(|error| error.to_string())?;
-    match HttpConnection::new(&target).call(request).await {
-        Ok((StatusCode::OK, _)) => Ok(()),
-        Ok((status, _)) => Err(format!("/healthcheck: http {}", status.as_u16())),
-        Err(fault) => Err(format!("/healthcheck: {fault}")),
-    }
+/// The same command, which runs before everything else on the machine.
+fn before_everything_else(command: &Command) -> Command {
+    let mut before = Command::new(PROMPTLY[0]);
+    before.args(&PROMPTLY[1..]).arg(command.as_std().get_program()).args(command.as_std().get_args());
+    before.stdin(Stdio::null()).kill_on_drop(true);
+    before
 }
 
 /// Waits until a process has so many files open, and for a rest.

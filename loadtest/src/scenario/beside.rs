@@ -3,7 +3,7 @@
 
 use super::{Ledger, Run, judge_p99, matches};
 use crate::{
-    args::{BesideOptions, MatchOptions},
+    args::BesideOptions,
     http::HttpConnection,
     report::{Operation, Phase},
     stats::Faults,
@@ -32,23 +32,16 @@ pub async fn run(run: &Run, options: &BesideOptions) -> Result<Vec<Phase>, Strin
     // Players of their own, beyond those who play, who have signed in before.
     let bodies = run.identities.bodies((first..first + options.logging_in).collect()).await?;
     run.sign_in(bodies.clone()).await.map_err(|fault| format!("signing in: {fault}"))?;
-    let alone = part(run, options, "match alone").await?;
+    let alone = matches::part(run, &options.common, &options.play, "match alone").await?;
     let arrivals = Arrivals::start(run, options, bodies)?;
-    let beside = part(run, options, "match beside logins").await;
+    let beside = matches::part(run, &options.common, &options.play, "match beside logins").await;
     let (faults, logins) = arrivals.end()?;
     let mut beside = beside?;
     beside.operations.insert("login".to_owned(), logins);
     beside.errors.extend(faults.kinds());
-    let again = part(run, options, "match alone again").await?;
+    let again = matches::part(run, &options.common, &options.play, "match alone again").await?;
     judge_p99(&mut beside, &[&alone, &again], options.most_p99, "logins");
     Ok(vec![alone, beside, again])
-}
-
-async fn part(run: &Run, options: &BesideOptions, name: &str) -> Result<Phase, String> {
-    let options = MatchOptions { common: options.common.clone(), play: options.play.clone(), window: None };
-    let phases = matches::run(run, &options).await?;
-    let phase = phases.into_iter().next().ok_or("no match was played")?;
-    Ok(Phase { name: name.to_owned(), ..phase })
 }
 
 /// Those who sign in, in a thread of their own that gets what the others leave: what is measured is the server, not the harness.

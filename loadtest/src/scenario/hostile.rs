@@ -4,7 +4,7 @@
 
 use super::{Run, judge_p99, matches};
 use crate::{
-    args::{HostileOptions, MatchOptions},
+    args::HostileOptions,
     nakama::{Buffers, Socket},
     payload::Format,
     report::Phase,
@@ -32,22 +32,15 @@ const TOO_LARGE: usize = 1 << 20;
 /// # Errors
 /// The players or the hostile clients cannot sign in, or the matches cannot be set up.
 pub async fn run(run: &Run, options: &HostileOptions) -> Result<Vec<Phase>, String> {
-    let calm = part(run, options, "match before the attack").await?;
+    let calm = matches::part(run, &options.common, &options.play, "match before the attack").await?;
     let crowd = Crowd::start(run, options).await?;
-    let attacked = part(run, options, "match in the attack").await;
+    let attacked = matches::part(run, &options.common, &options.play, "match in the attack").await;
     let attempts = crowd.end()?;
     let mut attacked = attacked?;
     attacked.counts.insert("hostile attempts".into(), attempts);
-    let again = part(run, options, "match after the attack").await?;
+    let again = matches::part(run, &options.common, &options.play, "match after the attack").await?;
     judge_p99(&mut attacked, &[&calm, &again], options.most_p99, "the attack");
     Ok(vec![calm, attacked, again])
-}
-
-async fn part(run: &Run, options: &HostileOptions, name: &str) -> Result<Phase, String> {
-    let options = MatchOptions { common: options.common.clone(), play: options.play.clone(), window: None };
-    let phases = matches::run(run, &options).await?;
-    let phase = phases.into_iter().next().ok_or("no match was played")?;
-    Ok(Phase { name: name.to_owned(), ..phase })
 }
 
 /// The hostile clients, in a thread of their own: their work must not delay what is measured.

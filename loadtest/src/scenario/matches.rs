@@ -2,7 +2,7 @@
 
 use super::{Run, gather};
 use crate::{
-    args::{MatchOptions, Play},
+    args::{Common, MatchOptions, Play},
     nakama::{Buffers, Socket, socket_fault},
     pacing::Timer,
     payload::Format,
@@ -31,6 +31,16 @@ const SETTING_UP: usize = 16;
 const LEAD: Duration = Duration::from_millis(200);
 /// How often it is looked whether the last message has come.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// Plays at a pace, as one part of a scenario: its phase, under `name`.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn part(run: &Run, common: &Common, play: &Play, name: &str) -> Result<Phase, String> {
+    let options = MatchOptions { common: common.clone(), play: play.clone(), window: None };
+    let phase = self::run(run, &options).await?.into_iter().next().ok_or("no match was played")?;
+    Ok(Phase { name: name.to_owned(), ..phase })
+}
 
 /// Plays.
 ///

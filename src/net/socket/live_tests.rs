@@ -1,11 +1,14 @@
-use super::*;
+use super::{
+    super::{FRAME_ROOM, for_own_messages},
+    *,
+};
 use crate::{
     clock::{Clock, Entropy},
     identity::{Tenant, session::SessionClaims},
     realtime::OutboundLimits,
 };
 use kizuna_protocol::realtime::{Ping, Pong, envelope::Message as Body};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use uuid::Uuid;
 
@@ -66,7 +69,7 @@ async fn served_until(
     dispatch: fn(&Arc<Session>, Envelope) -> Served,
 ) -> (tokio::task::JoinHandle<End>, Arc<Session>, WebSocketStream<DuplexStream>) {
     let (server, client) = duplex(room);
-    let config = WebSocketConfig::default().write_buffer_size(256).max_write_buffer_size(1 << 16);
+    let config = for_own_messages(WebSocketConfig::default());
     let stream = Written::new(server, false);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut live = LiveSocket::new(socket, session.clone(), timing, expiry);
@@ -147,6 +150,38 @@ async fn a_client_that_reads_slowly_but_steadily_is_not_too_slow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_takes_one_large_message_bit_by_bit_is_not_stuck() {
+    let (serving, session, mut client) = served(64).await;
+    session.outbound().push(Message::text("x".repeat(2_000)));
+    let mut bit = [0; 100];
+    // Twice what one write may take, and never as long without a byte.
+    for _ in 0..5 {
+        sleep(TIMING.write_wait - Duration::from_secs(1)).await;
+        assert!(!serving.is_finished(), "{:?}", serving.await);
+        client.get_mut().read_exact(&mut bit).await.expect("some of the message");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_full_of_pongs_that_reads_again_is_told_why_it_is_closed() {
+    let (serving, session, mut client) = served(64).await;
+    // Small ones leave no room for a close frame.
+    for _ in 0..200 {
+        client.send(Message::Ping(vec![b'p'; 10].into())).await.expect("the server goes on reading");
+    }
+    (0..2_000).for_each(|_| session.outbound().push(Message::text("x")));
+    let told = async {
+        loop {
+            if let Message::Close(frame) = client.next().await.expect("open").expect("a frame") {
+                return frame.expect("with a reason").code;
+            }
+        }
+    };
+    assert_eq!(told.await, CloseCode::from(Close::QUEUE_FULL.code));
+    assert_eq!(serving.await.expect("it ends"), End::Close(Close::QUEUE_FULL));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stuck_client_that_is_to_be_closed_is_not_heard_any_more() {
     let (serving, session, mut client) = served(64).await;
     session.outbound().push(Message::text("x".repeat(1_000)));
@@ -171,7 +206,7 @@ async fn answers_to_a_flood_of_pings_do_not_pile_up() {
         answers += usize::from(frame.is_pong());
     }
     // What the pipe and the bounded buffer hold together; one pong answers all pings before it (RFC 6455 section 5.5.3).
-    assert!(answers * 102 < (1 << 16) + (1 << 13), "{answers} pongs were kept");
+    assert!(answers * 102 < FRAME_ROOM + (1 << 13), "{answers} pongs were kept");
     assert!(!serving.is_finished());
 }
 
@@ -349,7 +384,7 @@ async fn a_panic_in_a_request_that_takes_time_ends_its_session_and_nothing_else(
 /// What a lost connection leaves, with `read` of the messages whole on the client's side of a pipe of 300 bytes.
 async fn left_behind(messages: &[&str], read: usize) -> (Vec<Message>, Vec<Message>) {
     let (server, client) = duplex(300);
-    let config = WebSocketConfig::default().write_buffer_size(64).max_write_buffer_size(1 << 16);
+    let config = for_own_messages(WebSocketConfig::default());
     let stream = Written::new(server, true);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let session = session();

@@ -255,11 +255,8 @@ async fn websocket(
         return None;
     };
     let settings = &services.config.socket;
-    let config = WebSocketConfig::default()
+    let config = for_own_messages(WebSocketConfig::default())
         .read_buffer_size(settings.read_buffer_size_bytes)
-        // For frames of the library's own; messages go past it. The answers to a flood of pings stop here.
-        .write_buffer_size(0)
-        .max_write_buffer_size(FRAME_ROOM)
         .max_message_size(Some(settings.max_message_size_bytes))
         .max_frame_size(Some(settings.max_message_size_bytes));
     let Ok(stream) = lifecycle.adopt(parts.io.into_inner()) else {
@@ -269,6 +266,11 @@ async fn websocket(
     let stream = Written::new(stream, resume::is_on(services));
     let early = parts.read_buf.to_vec();
     Some(WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await)
+}
+
+/// Messages go past the library's buffer: what it holds are frames of its own, and the answers to a flood of pings stop there.
+fn for_own_messages(config: WebSocketConfig) -> WebSocketConfig {
+    config.write_buffer_size(0).max_write_buffer_size(FRAME_ROOM)
 }
 
 fn timing(services: &Services) -> Timing {
