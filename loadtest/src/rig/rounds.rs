@@ -36,7 +36,7 @@ impl Rounds<'_> {
         for round in 1..=self.count {
             for (number, row) in (1..).zip(rows.iter_mut()) {
                 let floor = row.row.floor;
-                for subject in turns(round).into_iter().filter(|subject| floor || !self.is_floor(*subject)) {
+                for subject in turns(round, row.row.turns).filter(|subject| floor || !self.is_floor(*subject)) {
                     let (name, who, so_far) = (row.name, self.subjects[subject].name, begun.elapsed().as_secs());
                     let rounds = self.count;
                     progress::tell(&format!(
@@ -68,9 +68,10 @@ impl Rounds<'_> {
     }
 }
 
-/// Whose turn it is, by number.
-fn turns(round: u32) -> [usize; 2] {
-    if round % 2 == 1 { [0, 1] } else { [1, 0] }
+/// Whose turn it is, by number, `each` times both in a round: who went first goes second the next time.
+fn turns(round: u32, each: u32) -> impl Iterator<Item = usize> {
+    let first = (round - 1) * each;
+    (first..first + each).flat_map(|turn| if turn % 2 == 0 { [0, 1] } else { [1, 0] })
 }
 
 #[cfg(test)]
@@ -79,6 +80,8 @@ mod tests {
 
     #[test]
     fn each_goes_first_every_other_time() {
-        assert_eq!([turns(1), turns(2), turns(3)], [[0, 1], [1, 0], [0, 1]]);
+        let of = |round, each| turns(round, each).collect::<Vec<_>>();
+        assert_eq!([of(1, 1), of(2, 1), of(3, 1)], [[0, 1], [1, 0], [0, 1]]);
+        assert_eq!([of(1, 3), of(2, 3)], [[0, 1, 1, 0, 0, 1], [1, 0, 0, 1, 1, 0]]);
     }
 }

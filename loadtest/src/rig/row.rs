@@ -14,6 +14,8 @@ pub struct Row {
     pub work: Work,
     /// Whether the floor can do it.
     pub floor: bool,
+    /// How often it is done in each round: more often where single figures scatter.
+    pub turns: u32,
     /// What is read: a line of the table each.
     pub figures: Vec<Figure>,
 }
