@@ -90,8 +90,14 @@ library_benchmark_group!(name = realtime, benchmarks = [fan_out]);
 library_benchmark_group!(name = identity, benchmarks = [login, session_check]);
 library_benchmark_group!(name = matchmaking, benchmarks = [pass]);
 
+/// jemalloc tidies up a thread's cache every so many bytes, unless it has done so a moment ago, and gives back pages by the time:
+/// whether a call that is counted meets either is luck.
+const UNTIMED: &str = "tcache_gc_incr_bytes:1073741824,dirty_decay_ms:-1,muzzy_decay_ms:-1";
+
 main!(
     // Caches are not simulated: their model is of no machine that is in use.
-    config = LibraryBenchmarkConfig::default().tool(Callgrind::with_args(["--cache-sim=no"])),
+    config = LibraryBenchmarkConfig::default()
+        .tool(Callgrind::with_args(["--cache-sim=no"]))
+        .env("_RJEM_MALLOC_CONF", UNTIMED),
     library_benchmark_groups = [protocol, realtime, identity, matchmaking]
 );
